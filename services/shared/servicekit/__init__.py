@@ -1,0 +1,1 @@
+"""What every service needs to run: app, serve, settings, deadline, client, problems, logs, metrics. Knows no service."""

@@ -1,0 +1,28 @@
+"""What belongs to the request being served: its id, its stage timings. Knows nothing of HTTP."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+REQUEST_ID_HEADER = "x-request-id"
+
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+stage_timings: ContextVar[dict[str, float] | None] = ContextVar("stage_timings", default=None)
+
+
+def new_request_id() -> str:
+    """A fresh id of 96 random bits, in hexadecimal."""
+    return secrets.token_hex(12)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Adds the milliseconds spent inside to the request's timings (`Server-Timing`)."""
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        if (timings := stage_timings.get()) is not None:
+            timings[name] = timings.get(name, 0.0) + (time.perf_counter() - started) * 1_000

@@ -1,0 +1,111 @@
+"""Turns every error into problem details (RFC 9457). Knows no particular service's errors."""
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from contracts.problems import Problem, Violation
+from servicekit import context, logs
+
+MEDIA_TYPE = "application/problem+json"
+LOG = logs.get(__name__)
+
+StatusTable = Mapping[type[Exception], int]
+"""A service's error-to-status table; the nearest class of the error's ancestry counts."""
+
+
+def slug(error: type[Exception]) -> str:
+    """`ItemUnknown` -> `item-unknown`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", error.__name__).lower()
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """The value as a caller would recognise it, at most `limit` characters."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def violations(faults: Sequence[Mapping[str, Any]], skip: int = 0) -> tuple[Violation, ...]:
+    """pydantic's faults as violations; `skip` leading parts of each location are dropped."""
+    return tuple(
+        Violation(
+            field=".".join(map(str, fault["loc"][skip:])) or "(the whole)",
+            reason="is not known here; remove it" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, "),
+            value=None if fault["type"] == "missing" else shorten(fault.get("input")),
+        )
+        for fault in faults
+    )
+
+
+def sentence(found: Sequence[Violation]) -> str:
+    """The violations in one line, for logs and for the rows of an import."""
+    return "; ".join(f"{v.field}: {v.reason}" + ("" if v.value is None else f" (got {v.value})") for v in found)
+
+
+def response(
+    status: int,
+    kind: str,
+    detail: str,
+    *,
+    path: str | None = None,
+    found: tuple[Violation, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An `application/problem+json` response; `kind` is the error's slug."""
+    problem = Problem(
+        type=f"/problems/{kind}",
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=path,
+        request_id=context.request_id.get(),
+        violations=found,
+    )
+    return Response(problem.model_dump_json(exclude_none=True), status, headers, MEDIA_TYPE)
+
+
+def _refuse_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    if faults and faults[0]["type"] == "json_invalid":
+        reason = faults[0].get("ctx", {}).get("error", "")
+        return response(400, "json-invalid", f"The body is not JSON: {reason}. Send one JSON object.", path=request.url.path)
+    found = violations(faults, skip=1)
+    return response(422, "request-invalid", sentence(found), path=request.url.path, found=found)
+
+
+def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    detail = {
+        404: f"There is no {request.url.path} here; see /docs.",
+        405: f"{request.method} is not allowed on {request.url.path}; see /docs.",
+    }
+    return response(error.status_code, kind, detail.get(error.status_code, str(error.detail)), path=request.url.path, headers=error.headers)
+
+
+def _answer_unexpected(request: Request, error: Exception) -> Response:
+    LOG.error("request_failed", path=request.url.path, exc_info=error)
+    detail = "An unexpected error; it was logged under this request id. Nothing was stored by this request."
+    return response(500, "internal-error", detail, path=request.url.path)
+
+
+def install(app: FastAPI, statuses: StatusTable) -> None:
+    """Answers every error of `app` as problem details; `statuses` maps the service's own errors."""
+
+    def answer_domain(request: Request, error: Exception) -> Response:
+        status = next(statuses[kind] for kind in type(error).__mro__ if kind in statuses)
+        retry = {"retry-after": "1"} if status in (429, 503) else None
+        return response(status, slug(type(error)), str(error), path=request.url.path, headers=retry)
+
+    for kind in statuses:
+        app.add_exception_handler(kind, answer_domain)
+    app.add_exception_handler(RequestValidationError, _refuse_invalid)
+    app.add_exception_handler(HTTPException, _answer_http)
+    app.add_exception_handler(Exception, _answer_unexpected)

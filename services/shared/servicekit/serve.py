@@ -1,0 +1,56 @@
+"""Runs a service's application until SIGTERM and drains it. Knows nothing of what it serves."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from servicekit import logs, settings
+from servicekit.settings import SettingsType
+
+LOG = logs.get(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """On the first signal readiness turns 503; the listener closes after the drain delay, so that no balancer still sends."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, delay_s: float) -> None:
+        super().__init__(config)
+        self._drained_app, self._delay_s = app, delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        health = self._drained_app.state.health
+        if health.draining or self._delay_s == 0 or sig == signal.SIGINT:
+            health.draining = True
+            super().handle_exit(sig, frame)
+            return
+        health.draining = True
+        asyncio.get_running_loop().call_later(self._delay_s, super().handle_exit, sig, frame)
+
+
+def serve(service: str, settings_type: type[SettingsType], build: Callable[[SettingsType], FastAPI]) -> None:
+    """Reads the settings, builds the application and serves it; returns after SIGTERM or SIGINT once requests in flight are done."""
+    chosen = settings.load(settings_type)
+    logs.configure(service, chosen.log_level)
+    chosen.state_dir.mkdir(parents=True, exist_ok=True)
+    app = build(chosen)
+    config = uvicorn.Config(
+        app,
+        host=chosen.host,
+        port=chosen.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=int(chosen.drain_timeout_s),
+        timeout_keep_alive=75,
+    )
+    server = DrainingServer(config, app, chosen.drain_delay_s)
+    server.run()
+    if not server.started:
+        raise SystemExit(3)
+    LOG.info("service_stopped", service=service)
