@@ -1,5 +1,6 @@
 """Reads the environment, the only place that does. Knows which settings all services share, not what the others mean."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TypeVar
@@ -36,3 +37,8 @@ def load(settings: type[SettingsType]) -> SettingsType:
             name = prefix + "_".join(map(str, fault["loc"])).upper()
             print(f"{name}: {fault['msg']} (got {fault.get('input')!r})", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def environment_with(**changes: str) -> dict[str, str]:
+    """This process's environment with `changes`, to start a child process in."""
+    return {**os.environ, **changes}

@@ -1,0 +1,68 @@
+# Every target has a help line; `make` prints them. PYTHON picks the interpreter that .venv is made from.
+PYTHON ?= python3
+STATE ?= .warmstart
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PARTS := services/shared services/encoder services/expander services/retriever services/gateway pipelines
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint evaluate bench openapi lock clean
+
+help: ## Print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+
+install: .venv/installed ## Make .venv with the default install (hash-checked; no CUDA, no torch)
+
+.venv/installed: requirements/default.txt requirements/alone.txt $(PARTS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "Python has no venv module; as root: apt-get install -y python3-venv"; exit 1; }
+	@echo "Installing into .venv (about 260 MB to download, once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP) install --no-deps --require-hashes -r requirements/default.txt -r requirements/alone.txt
+	@$(PIP) install --no-deps --no-build-isolation $(PARTS:%=-e %)
+	@touch $@
+
+demo: .venv/installed ## Start the four services, import the sample, show recommendations (ONCE=1 exits; LLM_URL=... LLM_MODEL=... uses an LLM)
+	@$(BIN)/python -m pipelines demo --state $(STATE) $(if $(ONCE),--once) $(if $(LLM_URL),--llm-url '$(LLM_URL)') $(if $(LLM_MODEL),--llm-model '$(LLM_MODEL)')
+
+.venv/tested: .venv/installed requirements/test.txt requirements/torch.txt
+	@echo "Installing what the tests need into .venv ..."
+	@$(PIP) install --no-deps --require-hashes -r requirements/test.txt
+	@touch $@
+
+.venv/torch: .venv/tested
+	@echo "Installing torch and transformers into .venv ..."
+	@$(PIP) install torch==2.13.0
+	@$(PIP) install --no-deps --require-hashes -r requirements/torch.txt
+	@touch $@
+
+.venv/chromium: .venv/installed
+	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ]; then apt-get -q update && apt-get -q install -y --no-install-recommends chromium; \
+	  else echo "The browser tests need Chromium. Run this first: sudo apt-get install -y chromium"; exit 1; fi
+	@touch $@
+
+test: .venv/tested .venv/chromium $(if $(WITH_TORCH),.venv/torch) lint ## Lint, types, architecture and every test (WITH_TORCH=1 adds parity with torch)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/tested ## Lint, formatting, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+evaluate: .venv/tested ## Measure the served pipeline on held-out positives; write the ladder and docs/quality.md
+	@$(BIN)/python -m pipelines evaluate --state $(STATE)-evaluate
+
+bench: .venv/tested ## Time a recommendation against the raw encode and search, as ratios in one run
+	@$(BIN)/python tests/bench/recommendation.py
+
+openapi: .venv/tested ## Write tests/contract/openapi/*.json from the services; a test compares them
+	@$(BIN)/python tests/contract/write_openapi.py
+
+lock: ## Renew the hash-pinned lock files (needs uv: pip install uv)
+	@cd requirements && $(COMPILE) default.in -o default.txt && $(COMPILE) --no-deps alone.in -o alone.txt \
+	  && $(COMPILE) -c default.txt test.in -o test.txt && $(COMPILE) -c test.txt -c alone.txt --no-emit-package torch torch.in -o torch.txt
+
+clean: ## Remove the environment, the state and everything built
+	rm -rf .venv .warmstart .warmstart-evaluate build .mypy_cache .ruff_cache .pytest_cache .hypothesis
