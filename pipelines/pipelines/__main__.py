@@ -1,0 +1,38 @@
+"""The offline jobs from the command line: `python -m pipelines JOB`. Knows the arguments, not the jobs."""
+
+import argparse
+from pathlib import Path
+
+from pipelines import demo, evaluate, jobs
+from pipelines.api import Api
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines", description="Offline jobs of Warmstart.")
+    commands = parser.add_subparsers(dest="job", required=True)
+    show = commands.add_parser("demo", help="start everything, import the sample, show recommendations")
+    show.add_argument("--state", type=Path, default=Path(".warmstart"), help="folder for state and logs")
+    show.add_argument("--once", action="store_true", help="exit after the examples")
+    show.add_argument("--llm-url", help="an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1")
+    show.add_argument("--llm-model", help="the model's name at that endpoint")
+    refresh = commands.add_parser("refresh", help="recompute topics, popularity and collaborative neighbours from what the gateway holds")
+    refresh.add_argument("--gateway", required=True, help="the gateway's address, such as http://127.0.0.1:8000")
+    refresh.add_argument("--topics", type=Path, required=True, help="where the expander reads its topics artefact")
+    measure = commands.add_parser("evaluate", help="measure the served pipeline on held-out positives")
+    measure.add_argument("--state", type=Path, default=Path(".warmstart-evaluate"), help="folder for state and logs")
+    return parser
+
+
+def main() -> None:
+    chosen = _parser().parse_args()
+    if chosen.job == "demo":
+        demo.run(chosen.state, once=chosen.once, llm_url=chosen.llm_url, llm_model=chosen.llm_model)
+    elif chosen.job == "refresh":
+        with Api(chosen.gateway) as api:
+            jobs.refresh(api, chosen.topics)
+    else:
+        evaluate.run(chosen.state)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The main job from nothing: start the suite, import the sample, train, show. Knows how to show answers, not how they are made."""
+
+import contextlib
+import json
+import signal
+import textwrap
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipelines import importer, jobs, sample
+from pipelines.api import Api
+from pipelines.suite import SERVICES, Suite
+
+ITEM_CHUNK, EVENT_CHUNK = 256, 20_000
+EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = (
+    ('A stranger who types "space opera with political intrigue"', {"interests": ["space opera with political intrigue"]}),
+    ("A stranger who liked The Hobbit", {"liked_items": ["7"]}),
+    (
+        'A stranger who liked Murder on the Orient Express and types "cosy mysteries in a village"',
+        {"interests": ["cosy mysteries in a village"], "liked_items": ["672"]},
+    ),
+)
+
+
+def _prepared(folder: Path) -> Path:
+    return folder / "sample.json"
+
+
+def prepare(api: Api, suite: Suite) -> None:
+    """Imports the sample and trains on it, once: a second call finds the mark that the first left and does nothing."""
+    mark = _prepared(suite.folder)
+    if mark.exists():
+        print(f"The sample is there already: {json.loads(mark.read_text())['stored']}.")
+        return
+    items = importer.run(api, "/v1/items", sample.items(), total=sample.ITEM_COUNT, label="books ", chunk=ITEM_CHUNK)
+    events = importer.run(api, "/v1/events", sample.events(), total=sample.EVENT_COUNT, label="events", chunk=EVENT_CHUNK)
+    jobs.refresh(api, suite.topics_path)
+    mark.write_text(json.dumps({"stored": f"{items.stored:,} books and {events.stored:,} events"}))
+
+
+def _reasons(item: Mapping[str, Any]) -> str:
+    return "; ".join(reason["text"] for reason in item["reasons"][:2])
+
+
+def _show(title: str, answer: Mapping[str, Any]) -> None:
+    print(f"\n{title}")
+    print(f"  rung {answer['rung']}" + "".join(f", degraded: {d['stage']} ({d['substitute']})" for d in answer["degraded"]))
+    if answer["topics"]:
+        topics = ", ".join(topic["text"] for topic in answer["topics"])
+        print(textwrap.fill(f"topics from {answer['topics'][0]['source']}: {topics}", 110, initial_indent="  ", subsequent_indent="    "))
+    for place, item in enumerate(answer["items"], 1):
+        authors = ", ".join(item["attributes"].get("authors", []))
+        print(f"  {place}. {textwrap.shorten(item['title'], 60, placeholder='…')} by {textwrap.shorten(authors, 30, placeholder='…')}")
+        print(f"       {_reasons(item)}")
+    print("  milliseconds: " + ", ".join(f"{stage} {ms:.1f}" for stage, ms in answer["timings_ms"].items()))
+
+
+def show_examples(api: Api) -> None:
+    """Prints three worked recommendations: topics, reasons, rung and milliseconds per stage."""
+    for title, request in EXAMPLES:
+        api.recommend({**request, "k": 5, "deadline_ms": 10_000})  # a first answer fills caches; the one that is shown is a warm one
+        _show(title, api.recommend({**request, "k": 5, "deadline_ms": 10_000}))
+
+
+@contextlib.contextmanager
+def _ends_on_signals() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does, so that no child outlives it."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nStopped.")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run(folder: Path, *, once: bool, llm_url: str | None, llm_model: str | None) -> None:
+    """Runs the demo with its state under `folder`; returns after the examples when `once`, else at Ctrl-C."""
+    settings = {"EXPANDER_LLM_URL": llm_url or "", "EXPANDER_LLM_MODEL": llm_model or ""}
+    started = time.monotonic()
+    with _ends_on_signals(), Suite(folder.resolve(), settings) as suite:
+        print("Starting " + ", ".join(f"{name} on port {suite.ports[name]}" for name in SERVICES) + " ...")
+        suite.wait_ready()
+        print(f"All four are ready after {time.monotonic() - started:.1f} s; logs in {folder / 'logs'}.")
+        with Api(suite.gateway_url) as api:
+            prepare(api, suite)
+            show_examples(api)
+        print(f"\nWeb page: {suite.gateway_url}/   API: {suite.gateway_url}/docs")
+        if not once:
+            print("Ctrl-C stops everything; the next start takes seconds.")
+            signal.pause()

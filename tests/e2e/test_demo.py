@@ -1,0 +1,25 @@
+"""The demo leaves no process behind."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ending_the_demo_early_stops_every_child(tmp_path: Path, number: int) -> None:
+    command = [sys.executable, "-u", "-m", "pipelines", "demo", "--state", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        assert demo.stdout
+        ports = [int(port) for port in re.findall(r"on port (\d+)", demo.stdout.readline())]
+        assert len(ports) == 4
+        demo.stdout.readline()  # all four are ready
+        demo.send_signal(number)
+        demo.communicate(timeout=60)
+    for port in ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0

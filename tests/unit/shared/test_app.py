@@ -1,0 +1,147 @@
+"""What every service does around its handlers: health, admission, limits, problems, drain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Request
+
+from contracts.encoder import EmbedRequest
+from servicekit import app as kit
+from servicekit.metrics import HttpMetrics
+from servicekit.settings import ServiceSettings
+
+
+class ItemUnknown(Exception):
+    """A domain error of this test's service."""
+
+
+class Gate:
+    """Holds handlers until it is opened, and counts those that started."""
+
+    def __init__(self) -> None:
+        self.opened, self.started = asyncio.Event(), 0
+
+
+async def embed(body: EmbedRequest, request: Request) -> dict[str, int]:
+    """Answers with the number of texts."""
+    gate: Gate = request.app.state.gate
+    gate.started += 1
+    if body.texts[0] == "wait":
+        await gate.opened.wait()
+    if body.texts[0] == "unknown":
+        raise ItemUnknown("There is no item 'x'; list the items at /v1/items.")
+    if body.texts[0] == "crash":
+        raise RuntimeError("a secret detail")
+    return {"texts": len(body.texts)}
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.gate = Gate()
+    yield
+
+
+async def ready() -> None:
+    """Always ready."""
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[FastAPI]:
+    settings = ServiceSettings(port=0, max_in_flight=2, max_body_bytes=2_000)
+    routes = [kit.Route("POST", "/v1/embed", embed)]
+    app = kit.build(
+        "encoder", settings, routes=routes, statuses={ItemUnknown: 404}, ready=ready, lifespan=lifespan, metrics=HttpMetrics("encoder")
+    )
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(service: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=service, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://service") as client:
+        yield client
+
+
+async def test_a_request_id_is_echoed_or_made(client: httpx2.AsyncClient) -> None:
+    given = await client.post("/v1/embed", json={"texts": ["a"]}, headers={"x-request-id": "abc-1"})
+    assert given.headers["x-request-id"] == "abc-1"
+    forged = await client.post("/v1/embed", json={"texts": ["a"]}, headers={"x-request-id": "a b\tc"})
+    assert len(forged.headers["x-request-id"]) == 24
+
+
+async def test_one_request_too_many_is_refused_before_it_starts(service: FastAPI, client: httpx2.AsyncClient) -> None:
+    waiting = [asyncio.create_task(client.post("/v1/embed", json={"texts": ["wait"]})) for _ in range(2)]
+    while service.state.gate.started < 2:
+        await asyncio.sleep(0)
+    refused = await client.post("/v1/embed", json={"texts": ["a"]})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert refused.json()["type"] == "/problems/overloaded"
+    assert service.state.gate.started == 2
+    assert (await client.get("/livez")).status_code == 200
+    service.state.gate.opened.set()
+    assert [answer.status_code for answer in await asyncio.gather(*waiting)] == [200, 200]
+    assert (await client.post("/v1/embed", json={"texts": ["a"]})).status_code == 200
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    for _ in range(5):
+        yield b"x" * 1_000
+
+
+async def test_a_body_over_the_limit_is_refused_declared_or_not(client: httpx2.AsyncClient) -> None:
+    for content in (b"x" * 5_000, chunks()):
+        answer = await client.post("/v1/embed", content=content)
+        assert answer.status_code == 413
+        assert "2000 bytes" in answer.json()["detail"]
+
+
+async def test_a_domain_error_gets_its_status_and_its_own_words(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/embed", json={"texts": ["unknown"]})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == "/problems/item-unknown"
+    assert "list the items" in answer.json()["detail"]
+
+
+async def test_a_crash_tells_the_caller_nothing_of_its_inside(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/embed", json={"texts": ["crash"]})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_invalid_input_names_the_field_and_the_value(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/embed", json={"texts": [7], "extra": True})
+    assert answer.status_code == 422
+    fields = {violation["field"]: violation for violation in answer.json()["violations"]}
+    assert fields["texts.0"]["value"] == "7"
+    assert "remove it" in fields["extra"]["reason"]
+
+
+async def test_readiness_turns_away_while_draining_and_liveness_does_not(service: FastAPI, client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/readyz")).status_code == 200
+    service.state.health.draining = True
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/livez")).status_code == 200
+
+
+async def test_requests_are_counted_by_route_not_by_path(client: httpx2.AsyncClient) -> None:
+    await client.post("/v1/embed", json={"texts": ["a"]})
+    await client.get("/somewhere/else")
+    exposed = (await client.get("/metrics")).text
+    assert 'encoder_requests_total{method="POST",route="/v1/embed",status="200"} 1.0' in exposed
+    assert 'route="unmatched",status="404"' in exposed
+    assert "/somewhere/else" not in exposed
+
+
+async def test_the_docs_page_asks_no_other_host(client: httpx2.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert (await client.get("/docs-assets/swagger-ui-bundle.js")).status_code == 200

@@ -1,0 +1,71 @@
+"""Calls between services: every failure has one of three names, and none outlasts the deadline."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+
+from contracts.encoder import EncoderIdentity
+from servicekit.client import Late, Refused, ServiceClient, Unreachable, connections
+from servicekit.deadline import Deadline
+
+GOOD = {"fingerprint": "f", "model": "m", "backend": "b", "dimension": 2, "max_tokens": 3}
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    match request.match_info["how"]:
+        case "good":
+            return web.json_response({**GOOD, "added_by_a_newer_version": 1})
+        case "stalled":
+            await asyncio.sleep(30)
+        case "broken":
+            return web.json_response({"fingerprint": 1})
+        case "cut":
+            assert request.transport
+            request.transport.abort()
+    return web.json_response({"detail": "no"}, status=503)
+
+
+@asynccontextmanager
+async def service() -> AsyncIterator[ServiceClient]:
+    app = web.Application()
+    app.router.add_get("/{how}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        async with connections() as session:
+            yield ServiceClient("encoder", f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+    finally:
+        await runner.cleanup()
+
+
+async def ask(client: ServiceClient, how: str, milliseconds: float = 5_000) -> EncoderIdentity:
+    return await client.ask("GET", f"/{how}", EncoderIdentity, Deadline.after_ms(milliseconds))
+
+
+async def test_a_field_of_a_newer_version_is_ignored() -> None:
+    async with service() as client:
+        assert (await ask(client, "good")).model == "m"
+
+
+@pytest.mark.parametrize(("how", "error"), [("stalled", Late), ("broken", Refused), ("cut", Unreachable), ("refused", Refused)])
+async def test_every_failure_has_its_name(how: str, error: type[Exception]) -> None:
+    async with service() as client:
+        with pytest.raises(error, match="encoder"):
+            await ask(client, how, 200 if how == "stalled" else 5_000)
+
+
+async def test_a_passed_deadline_calls_nobody() -> None:
+    async with connections() as session:
+        with pytest.raises(Late, match="had passed"):
+            await ask(ServiceClient("encoder", "http://127.0.0.1:9", session), "good", 0)
+
+
+async def test_nobody_listening_is_unreachable() -> None:
+    async with connections() as session:
+        with pytest.raises(Unreachable):
+            await ask(ServiceClient("encoder", "http://127.0.0.1:9", session), "good")
