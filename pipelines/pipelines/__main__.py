@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from pipelines import demo, evaluate, jobs
+from pipelines import demo, jobs
 from pipelines.api import Api
+from pipelines.evaluate import run as evaluate
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,9 +22,9 @@ def ease(gram: NDArray[np.float64], regularisation: float) -> Weights:
     `W[i, j]` is what a touch of item i adds to the score of item j.
     """
     inverse = linalg.inv(gram + regularisation * np.eye(len(gram)), overwrite_a=True, check_finite=False)
-    weights = inverse / -np.diag(inverse)
+    weights: Weights = (inverse / -np.diag(inverse)).astype(np.float32)
     np.fill_diagonal(weights, 0)
-    return weights.astype(np.float32)
+    return weights
 
 
 def cosine(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

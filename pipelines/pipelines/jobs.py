@@ -21,7 +21,7 @@ def _timed(label: str, job: Callable[[], Result]) -> Result:
 
 def refresh(api: Api, topics_path: Path) -> None:
     """Recomputes everything that is derived from items and events, and puts it where the services read it."""
-    _timed("topics from the catalogue's genres", lambda: topics.write(topics.build_topics(api.items()), topics_path))
+    _timed("topics from the catalogue's genres", lambda: topics.write(topics_path, topics.build_topics(api.items())))
     interactions = _timed("events read", lambda: Interactions.from_events(api.events()))
     _timed("popularity", lambda: api.put_space("popular", popularity.rows(interactions)))
     _timed("collaborative neighbours", lambda: api.put_space("collaborative", collaborative.rows(interactions)))

@@ -1,0 +1,1 @@
+"""Measures the running pipeline on held-out positives: datasets, baselines, served, tuning, metrics, report, run."""

@@ -1,0 +1,84 @@
+"""Measures each rung's sources on the tuning users and writes the ladder artefact. Knows the artefact's form, nothing of reports."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines import labels
+from pipelines.evaluate import tuning
+from pipelines.evaluate.served import Served
+from pipelines.evaluate.tuning import Case
+
+TOUCHED = (1, 3, 5, 10)
+POOL = 400
+MOST_USERS = 600
+INTEREST_WEIGHT = 0.7
+"""Share of the stated interest in the content query; its topics share the rest."""
+RARE, ASKED_FOR = 0.1, 2
+START = {"collaborative": 1.0, "similar": 0.2, "popular": 0.2}
+START_WITH_INTEREST = {"content": 1.0, "collaborative": 0.5, "popular": 0.2}
+
+Items = Mapping[str, Mapping[str, Any]]
+
+
+class Interests:
+    """Stands in for what a user would type: a rare subject that several of the user's held-out books share."""
+
+    def __init__(self, items: Items) -> None:
+        tags = {item: row["attributes"].get("genres", ()) for item, row in items.items()}
+        topics = labels.merged(Counter(tag for carried in tags.values() for tag in carried))
+        self._subjects = {item: frozenset(topics[tag].label for tag in carried if tag in topics) for item, carried in tags.items()}
+        self._counts = Counter(subject for subjects in self._subjects.values() for subject in subjects)
+        self._limit = RARE * len(items)
+
+    def stated(self, targets: Sequence[str]) -> tuple[str, frozenset[str]] | None:
+        """The interest, and the targets of that subject; None when no rare subject stands on `ASKED_FOR` of them."""
+        shared = Counter(subject for item in targets for subject in self._subjects[item] if self._counts[subject] <= self._limit)
+        fitting = sorted((self._counts[subject], subject) for subject, books in shared.items() if books >= ASKED_FOR)
+        if not fitting:
+            return None
+        subject = fitting[0][1]
+        return subject, frozenset(item for item in targets if subject in self._subjects[item])
+
+
+def _liked_cases(served: Served, users: Mapping[str, Sequence[str]], touched: int) -> Iterator[Case]:
+    for items in users.values():
+        if len(items) > touched:
+            yield Case.of(served.candidates(POOL, items[:touched], START), frozenset(items[touched:]))
+
+
+def _interest_cases(served: Served, users: Mapping[str, Sequence[str]], touched: int, interests: Interests) -> Iterator[Case]:
+    for items in users.values():
+        if stated := interests.stated(items[touched:]):
+            interest, targets = stated
+            found = served.candidates(POOL, items[:touched], START_WITH_INTEREST, served.queries(interest, INTEREST_WEIGHT))
+            yield Case.of(found, targets)
+
+
+def build(served: Served, items: Items, users: Mapping[str, Sequence[str]], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The ladder: weights per number of touched items, without and with a stated interest, chosen by recall@20 on `users`."""
+    chosen = dict(list(users.items())[:MOST_USERS])
+    interests = Interests(items)
+    steps: list[dict[str, Any]] = [{"touched": 0, "interest": False, "weights": {"popular": 1.0}}]
+    for touched in TOUCHED:
+        cases = list(_liked_cases(served, chosen, touched))
+        weights, recall = tuning.choose(cases, "collaborative", ("similar", "popular"))
+        steps.append({"touched": touched, "interest": False, "weights": weights, "recall_at_20": round(recall, 4), "users": len(cases)})
+        print(f"  {touched} liked: {weights}, recall@20 {recall:.4f} on {len(cases)} users")
+    for touched in (0, *TOUCHED[:-1]):
+        cases = list(_interest_cases(served, chosen, touched, interests))
+        others = ("collaborative", "popular") if touched else ("popular",)
+        weights, recall = tuning.choose(cases, "content", others)
+        steps.append({"touched": touched, "interest": True, "weights": weights, "recall_at_20": round(recall, 4), "users": len(cases)})
+        print(f"  {touched} liked and an interest: {weights}, recall@20 {recall:.4f} on {len(cases)} users")
+    return {"version": 1, "provenance": dict(provenance), "interest_weight": INTEREST_WEIGHT, "steps": steps}
+
+
+def write(ladder: Mapping[str, Any], path: Path) -> str:
+    """Writes the artefact; returns the first 12 hexadecimal digits of its SHA-256."""
+    text = json.dumps(ladder, indent=1) + "\n"
+    path.write_text(text)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

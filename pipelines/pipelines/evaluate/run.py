@@ -1,0 +1,157 @@
+"""`make evaluate`: import, train, tune on one part of the users, report on the rest. Knows the order of the work."""
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines import importer, jobs, sample
+from pipelines.api import Api
+from pipelines.demo import EVENT_CHUNK, ITEM_CHUNK
+from pipelines.evaluate import baselines, datasets, ladder
+from pipelines.evaluate.datasets import HeldOut, fraction
+from pipelines.evaluate.report import K, Section, markdown
+from pipelines.evaluate.served import Served
+from pipelines.interactions import Interactions
+from pipelines.suite import Suite
+
+DATA = Path("../shared/data/goodbooks-coldstart")
+LADDER, REPORT = Path("services/gateway/gateway/ladder.json"), Path("docs/quality.md")
+OURS, CONTROL = "Warmstart, fused as served", "shuffled control (another user's evidence)"
+MOST_LIKED = 200
+COLD_USERS = 4_000
+
+Rank = Callable[[Sequence[str]], Sequence[str]]
+
+
+def prepare(api: Api, suite: Suite, data: HeldOut) -> None:
+    """Imports the sample's items and the training events, and trains on them; once per state folder and data set."""
+    mark = suite.folder / "evaluate.json"
+    if mark.exists() and json.loads(mark.read_text())["data"] == data.name:
+        return
+    importer.run(api, "/v1/items", sample.items(), total=sample.ITEM_COUNT, label="books ", chunk=ITEM_CHUNK)
+    importer.run(api, "/v1/events", data.events(), total=len(data.training), label="events", chunk=EVENT_CHUNK)
+    jobs.refresh(api, suite.topics_path)
+    mark.write_text(json.dumps({"data": data.name}))
+
+
+class Measurement:
+    """The reported half: every method's rankings for the same users."""
+
+    def __init__(self, served: Served, data: HeldOut, users: Mapping[str, Sequence[str]]) -> None:
+        self.served, self.data, self.users = served, data, users
+        self.items = list(sample.items())
+        self.position = {item["id"]: place for place, item in enumerate(self.items)}
+        self.baselines = baselines.build(self.items, Interactions.from_events(data.events()))
+
+    def _offline(self, name: str, allowed: Any = None) -> Rank:
+        score = self.baselines[name]
+
+        def rank(seeds: Sequence[str]) -> list[str]:
+            places = [self.position[item] for item in seeds]
+            return [self.items[place]["id"] for place in baselines.top(score(places), places, K, allowed)]
+
+        return rank
+
+    def _alone(self, source: str, **request: Any) -> Rank:
+        return lambda liked: self.served.alone(source, K, liked=list(liked), **request)
+
+    def seeds(self, count: int) -> Section:
+        """Cold users, `count` seeds shown."""
+        section = Section(f"{count} seed{'s' * (count != 1)}", f"{len(self.users):,} users of whom {count} items are shown.")
+        shown = [tuple(items[:count]) for items in self.users.values()]
+        targets = [frozenset(items[count:]) for items in self.users.values()]
+        methods: dict[str, Rank] = {"random": self._offline("random"), "popularity": self._offline("popularity")}
+        methods["popular source alone"] = lambda liked: self.served.alone("popular", K, exclude=list(liked))
+        if count:
+            methods |= {name: self._offline(name) for name in ("TF-IDF of the seeds' text", "item-item CF (cosine)")}
+            for source in ("similar", "collaborative"):
+                methods[f"{source} source alone"] = self._alone(source)
+        methods[OURS] = lambda liked: self.served.fused(K, liked_items=list(liked))
+        for name, rank in methods.items():
+            section.add(name, [rank(liked) for liked in shown], targets, len(self.items))
+        if count:
+            section.add(CONTROL, [methods[OURS](liked) for liked in shown[1:] + shown[:1]], targets, len(self.items))
+        return section
+
+    def cold_items(self) -> Section:
+        """Warm users, ranking only items that nobody has touched."""
+        users = sorted(self.data.profiles, key=lambda user: fraction(f"cold {user}"))[:COLD_USERS]
+        note = f"{len(users):,} warm users; only the {len(self.data.cold_items)} items without any event are ranked."
+        section = Section("Strictly cold items", note)
+        shown = [self.data.profiles[user][:MOST_LIKED] for user in users]
+        targets = [self.data.cold_targets[user] for user in users]
+        pool = {"id": {"any": sorted(self.data.cold_items)}}
+        allowed = np.array([item["id"] in self.data.cold_items for item in self.items])
+        methods: dict[str, Rank] = {name: self._offline(name, allowed) for name in ("random", "TF-IDF of the seeds' text")}
+        for source in ("similar", "collaborative"):
+            methods[f"{source} source alone"] = self._alone(source, filter=pool)
+        methods[OURS] = lambda liked: self.served.fused(K, liked_items=list(liked), filter=pool)
+        for name, rank in methods.items():
+            section.add(name, [rank(liked) for liked in shown], targets, len(self.data.cold_items))
+        section.add(CONTROL, [methods[OURS](liked) for liked in shown[1:] + shown[:1]], targets, len(self.data.cold_items))
+        return section
+
+    def interests(self) -> Section:
+        """Cold users of whom nothing is known but a stated interest; targets are the books they asked for."""
+        stand_in = ladder.Interests({item["id"]: item for item in self.items})
+        stated = [found for items in self.users.values() if (found := stand_in.stated(items))]
+        note = f"{len(stated):,} users who state one rare genre of theirs in words; targets are their held-out books of that genre."
+        section = Section("A stated interest, no seeds", note)
+        targets = [wanted for _, wanted in stated]
+        texts = [interest for interest, _ in stated]
+        popular = self._offline("popularity")
+        section.add("popularity", [popular(())] * len(texts), targets, len(self.items))
+        for name, weight in (("interest alone, without topics", 1.0), ("content source alone", ladder.INTEREST_WEIGHT)):
+            rankings = [self.served.alone("content", K, queries=self.served.queries(text, weight)) for text in texts]
+            section.add(name, rankings, targets, len(self.items))
+        section.add(OURS, [self.served.fused(K, interests=[text]) for text in texts], targets, len(self.items))
+        shifted = texts[1:] + texts[:1]
+        section.add(CONTROL, [self.served.fused(K, interests=[text]) for text in shifted], targets, len(self.items))
+        return section
+
+
+def _facts(data: HeldOut, digest: str, tuning: int, reported: int) -> dict[str, str]:
+    return {
+        "Data": f"{data.name}; {len(data.training):,} training pairs, {sample.ITEM_COUNT:,} items",
+        "Users": f"{tuning:,} for choosing weights (at most {ladder.MOST_USERS} a step), {reported:,} reported",
+        "Ladder": f"`{digest}`",
+        "Machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "Command and date": f"`make evaluate`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+    }
+
+
+def run(state: Path) -> None:
+    """Runs the whole measurement with its state under `state`; writes the ladder and docs/quality.md."""
+    data = datasets.load(DATA)
+    halves: dict[bool, dict[str, Sequence[str]]] = {True: {}, False: {}}
+    for user, items in data.users.items():
+        halves[fraction(f"tune {user}") < 0.5][user] = items
+    tuning, reported = halves[True], halves[False]
+    print(f"{data.name}: {len(tuning):,} users to choose weights on, {len(reported):,} to report.")
+    with Suite((state / data.name.replace(" ", "-")).resolve()) as suite, Served(suite) as served:
+        suite.wait_ready()
+        with Api(suite.gateway_url) as api:
+            prepare(api, suite, data)
+        catalogue = {item["id"]: item for item in sample.items()}
+        print("Choosing weights ...")
+        chosen = ladder.build(served, catalogue, tuning, {"data": data.name, "users": len(tuning), "command": "make evaluate"})
+        digest = ladder.write(chosen, LADDER)
+        with suite.killed("gateway"):
+            print("Restarting the gateway with the new ladder ...")
+        measurement = Measurement(served, data, reported)
+        sections = []
+        for title, measure in (
+            *((f"{count} seeds", lambda count=count: measurement.seeds(count)) for count in (0, 1, 3)),
+            ("stated interest", measurement.interests),
+            ("strictly cold items", measurement.cold_items),
+        ):
+            print(f"Measuring: {title}")
+            sections.append(measure())
+    REPORT.write_text(markdown(sections, _facts(data, digest, len(tuning), len(reported)), chosen, OURS, CONTROL))
+    print(f"Written: {LADDER}, {REPORT}")
