@@ -1,0 +1,129 @@
+"""A misbehaving OpenAI-compatible chat endpoint: a real server on 127.0.0.1 that answers by script and counts. Knows nothing of the expander.
+
+Each request to `/v1/chat/completions` takes the next step of the script; the last step repeats.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+GOOD = ("court intrigue", "galactic empires", "military science fiction", "first contact", "dynastic sagas")
+Step = Callable[["FakeLlm", dict[str, Any]], Awaitable[web.StreamResponse]]
+
+
+def completion(content: object, finish_reason: str = "stop") -> web.Response:
+    message = {"role": "assistant", "content": content}
+    return web.json_response({"object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]})
+
+
+def says(content: object, finish_reason: str = "stop") -> Step:
+    """A completion with this text."""
+
+    async def step(_: "FakeLlm", __: dict[str, Any]) -> web.StreamResponse:
+        return completion(content, finish_reason)
+
+    return step
+
+
+def lists(*topics: object) -> Step:
+    """A completion with these topics as the JSON that was asked for."""
+    return says(json.dumps({"topics": topics}))
+
+
+def fails(status: int, text: str = "<ERROR: skipped>") -> Step:
+    """An HTTP error with a body that is not a completion."""
+
+    async def step(_: "FakeLlm", __: dict[str, Any]) -> web.StreamResponse:
+        return web.Response(status=status, text=text)
+
+    return step
+
+
+def sends(body: bytes) -> Step:
+    """200 with any bytes."""
+
+    async def step(_: "FakeLlm", __: dict[str, Any]) -> web.StreamResponse:
+        return web.Response(body=body, content_type="application/json")
+
+    return step
+
+
+def redirects(location: str) -> Step:
+    async def step(_: "FakeLlm", __: dict[str, Any]) -> web.StreamResponse:
+        return web.Response(status=307, headers={"location": location})
+
+    return step
+
+
+async def stalls(llm: "FakeLlm", _: dict[str, Any]) -> web.StreamResponse:
+    """Nothing until `llm.released` is set, then the good topics."""
+    await llm.released.wait()
+    return completion(json.dumps({"topics": GOOD}))
+
+
+async def hangs_up(_: "FakeLlm", __: dict[str, Any]) -> web.StreamResponse:
+    raise asyncio.CancelledError  # aiohttp closes the connection without an answer
+
+
+async def refuses_response_format(_: "FakeLlm", body: dict[str, Any]) -> web.StreamResponse:
+    """400 whenever `response_format` is there, as servers without structured output do."""
+    if "response_format" in body:
+        return web.json_response({"error": {"message": "response_format is not supported"}}, status=400)
+    return completion(json.dumps({"topics": GOOD}))
+
+
+@dataclass
+class FakeLlm:
+    """The server's script and what it saw."""
+
+    url: str = ""
+    script: list[Step] = field(default_factory=lambda: [lists(*GOOD)])
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of all chat requests, in order."""
+    authorizations: list[str | None] = field(default_factory=list)
+    in_flight: int = 0
+    most_in_flight: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def plays(self, *steps: Step) -> None:
+        """Replaces the script."""
+        self.script = list(steps)
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.requests.append(body)
+        self.authorizations.append(request.headers.get("authorization"))
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+            return await step(self, body)
+        finally:
+            self.in_flight -= 1
+
+    async def _models(self, _: web.Request) -> web.StreamResponse:
+        return web.json_response({"object": "list", "data": [{"id": "fake", "object": "model"}]})
+
+
+@asynccontextmanager
+async def fake_llm() -> AsyncIterator[FakeLlm]:
+    """The server, listening on a free port."""
+    llm = FakeLlm()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", llm._chat)
+    app.router.add_get("/v1/models", llm._models)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    llm.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        yield llm
+    finally:
+        llm.released.set()
+        await runner.cleanup()
