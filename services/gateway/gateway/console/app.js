@@ -1,0 +1,138 @@
+// Joins the page: what was entered leads to one request, its answer to what is shown. Knows no element's inside.
+
+import { recommend } from "./api.js";
+import * as address from "./address.js";
+import { Combobox } from "./combobox.js";
+import { byId, element } from "./element.js";
+import { nameOf, remember, showLikes } from "./likes.js";
+import { showAnswer, showProblem, showWaiting } from "./results.js";
+import { headline, topicsWords } from "./rung.js";
+import { showStatus } from "./status.js";
+import { Topics } from "./topics.js";
+
+const DEBOUNCE_MS = 350;
+const BOOKS = 18;
+// A person at the page waits longer than a product's front end would, so that an LLM can speak.
+const DEADLINE_MS = 3000;
+const EXAMPLES = ["space opera with political intrigue", "a cosy mystery in a small village", "grim fantasy with clever thieves"];
+
+let state = address.read(location.hash);
+let proposed = [];
+let timer = 0;
+let inFlight = null;
+let lastWasTyped = false;
+
+const interests = () => state.interest.split(";").map((part) => part.trim()).filter(Boolean);
+const isBlank = () => interests().length === 0 && state.liked.length === 0 && !state.topics?.length;
+
+/** Typing on one text is one step for the back button, everything else is a step of its own. */
+function keepAddress(isTyped) {
+  const hash = address.write(state);
+  if (hash === location.hash.replace(/^#/, "")) return;
+  const url = hash ? `#${hash}` : location.pathname + location.search;
+  if (isTyped && lastWasTyped) history.replaceState(null, "", url);
+  else history.pushState(null, "", url);
+  lastWasTyped = isTyped;
+}
+
+function request() {
+  const asked = { interests: interests(), liked_items: state.liked.map(({ id }) => id), k: BOOKS, deadline_ms: DEADLINE_MS };
+  return state.topics === null ? asked : { ...asked, topics: state.topics.map(({ text }) => text) };
+}
+
+function topicsHint() {
+  if (state.topics?.length === 0) return "No topics: your words alone are searched.";
+  if (state.topics !== null) return "Your choice is searched as it stands.";
+  if (proposed.length > 0) return "Searched along with your words. Take one away or add your own.";
+  return "Related subjects appear here once you say what you like.";
+}
+
+function showTopics() {
+  topics.show(state.topics ?? proposed, { chosen: state.topics !== null, hint: topicsHint() });
+}
+
+function showEntered() {
+  if (byId("interest").value !== state.interest) byId("interest").value = state.interest;
+  showTopics();
+  return showLikes(state.liked, dislike);
+}
+
+function show(answer) {
+  const names = state.liked.map(({ id }) => nameOf(id) ?? "a book");
+  const chosen = state.topics !== null;
+  if (!chosen) proposed = answer.topics;
+  const made = topicsWords(answer.topics, { chosen, asked: interests().length > 0 });
+  showTopics();
+  byId("examples").hidden = !isBlank();
+  showAnswer(answer, { title: headline({ interests: interests(), topics: state.topics ?? [], names }), made, like });
+}
+
+async function update(titles = null) {
+  inFlight?.abort();
+  inFlight = new AbortController();
+  const { signal } = inFlight;
+  showWaiting(true);
+  try {
+    const [answer] = await Promise.all([recommend(request(), signal), titles]);
+    if (!signal.aborted) show(answer);
+  } catch (error) {
+    if (signal.aborted) return;
+    byId("examples").hidden = true;
+    showProblem(error, () => update());
+  } finally {
+    if (!signal.aborted) showWaiting(false);
+  }
+}
+
+/** Takes a change, shows it at once and asks for its books after `delay` milliseconds without another. */
+function change(entered, { delay = 0, isTyped = false } = {}) {
+  state = { ...state, ...entered };
+  clearTimeout(timer);
+  inFlight?.abort();
+  const titles = showEntered();
+  const settle = () => {
+    keepAddress(isTyped);
+    update(titles);
+  };
+  if (delay > 0) timer = setTimeout(settle, delay);
+  else settle();
+}
+
+function like(book) {
+  remember(book);
+  if (state.liked.some(({ id }) => id === book.id)) return;
+  change({ liked: [...state.liked, { id: book.id }] });
+}
+
+function dislike(id) {
+  change({ liked: state.liked.filter((book) => book.id !== id) });
+  byId("liked").focus({ preventScroll: true });
+}
+
+function say(interest, when) {
+  change({ interest, topics: null }, when);
+}
+
+const topics = new Topics((changed) => change({ topics: changed }));
+new Combobox(like);
+byId("interest").addEventListener("input", (event) => say(event.target.value, { delay: DEBOUNCE_MS, isTyped: true }));
+byId("interest-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  change({ interest: byId("interest").value });
+});
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("results").focus();
+});
+byId("examples").append(
+  element("p", { class: "caption" }, "Not sure where to start? Try"),
+  ...EXAMPLES.map((text) => element("button", { class: "plain", type: "button", onclick: () => say(text) }, text)),
+);
+addEventListener("hashchange", () => {
+  state = address.read(location.hash);
+  lastWasTyped = false;
+  clearTimeout(timer);
+  update(showEntered());
+});
+update(showEntered());
+showStatus();
