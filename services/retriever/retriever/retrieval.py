@@ -1,0 +1,159 @@
+"""Answers a question from a view: allow, propose, score, fuse, explain. Knows nothing of HTTP and storage.
+
+Every source with something to say proposes its own best rows; every proposed row is then scored exactly in every one of them. A raw
+score becomes standard deviations above the source's mean over the whole space, so that sources of different scales can be added:
+
+    score(x) = sum over sources s of weight_s * (raw_s(x) - mean_s) / std_s
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from retriever.errors import EmbeddingInvalid, NothingToRetrieve
+from retriever.filters import Condition, passing, rows_of
+from retriever.items import Bools, Doubles, Item, Rows
+from retriever.sources import Content, LikedTogether, Prior, Query, Similar, Source
+from retriever.view import View
+from servicekit.context import stage
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to look for; `weights` holds a weight >= 0 for each source that shall speak."""
+
+    weights: Mapping[str, float]
+    queries: Sequence[Query] = ()
+    liked: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    k: int = 20
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one source said of a candidate; `rank` counts from 1 in the source's own list and is None beyond it."""
+
+    score: float
+    standard_score: float
+    rank: int | None
+    found_by: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A candidate with its fused score."""
+
+    item: Item
+    score: float
+    said: Mapping[str, Said]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Candidates, best first. `searched` rows passed filter and exclusions, `scored` of them were proposed."""
+
+    found: Sequence[Found]
+    unknown_liked: Sequence[str]
+    searched: int
+    scored: int
+
+
+def retrieve(view: View, question: Question, proposals: int) -> Answer:
+    """The best `question.k` items; each source proposes `proposals` rows.
+
+    Raises NothingToRetrieve when no source with a positive weight has anything to go by, EmbeddingInvalid for a wrong dimension.
+    """
+    with stage("filter"):
+        liked = rows_of(dict.fromkeys(question.liked), view.row_of)
+        allowed = passing(question.conditions, view.shelf.columns, view.row_of, view.live)
+        allowed[liked] = False
+        allowed[rows_of(question.exclude, view.row_of)] = False
+        searched = int(np.count_nonzero(allowed))
+    with stage("prepare"):
+        sources = speaking(view, question, liked)
+    with stage("search"):
+        proposed = {name: source.top(allowed, proposals) for name, source in sources.items()}
+        pool = np.flatnonzero(allowed) if searched <= proposals else _union(proposed, len(allowed))
+    with stage("score"):
+        raw = {name: source.raw(pool) for name, source in sources.items()}
+        standard = {name: source.spread.standard(raw[name]) for name, source in sources.items()}
+        fused = np.zeros(len(pool))
+        for name, scores in standard.items():
+            fused += question.weights[name] * scores
+        best = first_places(fused, lambda place: view.item(int(pool[place])).id, question.k)
+    with stage("explain"):
+        said = {
+            name: _said(source, pool[best], raw[name][best], standard[name][best], proposed[name][0]) for name, source in sources.items()
+        }
+    found = [
+        Found(view.item(int(pool[place])), float(fused[place]), {name: said[name][at] for name in said}) for at, place in enumerate(best)
+    ]
+    unknown = [name for name in dict.fromkeys(question.liked) if name not in view.row_of]
+    return Answer(found, unknown, searched, len(pool))
+
+
+def speaking(view: View, question: Question, liked: Rows) -> dict[str, Source]:
+    """The sources that have a positive weight and something to go by."""
+    _check_dimensions(view, question.queries)
+    heard = view.collaborative.heard(liked) if view.collaborative else liked[:0]
+    ready = {
+        "content": len(view) > 0 and len(question.queries) > 0,
+        "similar": len(liked) > 0,
+        "collaborative": len(heard) > 0,
+        "popular": len(view) > 0 and view.popular is not None,
+    }
+    if not any(ready[name] and weight > 0 for name, weight in question.weights.items()):
+        raise NothingToRetrieve(_why_nothing(view, question, ready))
+    made: dict[str, Callable[[], Source]] = {
+        "content": lambda: Content(view, question.queries),
+        "similar": lambda: Similar(view, liked),
+        "collaborative": lambda: LikedTogether(view, heard),
+        "popular": lambda: Prior(view),
+    }
+    return {name: make() for name, make in made.items() if ready[name] and question.weights.get(name, 0.0) > 0}
+
+
+def first_places(scores: Doubles, id_of: Callable[[int], str], k: int) -> list[int]:
+    """Places of the `k` largest `scores`, best first; of equal ones the smaller id."""
+    last = np.partition(scores, len(scores) - k)[len(scores) - k] if len(scores) > k else -np.inf
+    places: list[int] = np.flatnonzero(scores >= last).tolist()
+    return sorted(places, key=lambda place: (-scores[place], id_of(place)))[:k]
+
+
+def _union(proposed: Mapping[str, Sequence[Rows]], count: int) -> Rows:
+    mask: Bools = np.zeros(count, np.bool_)
+    for lists in proposed.values():
+        for rows in lists:
+            mask[rows] = True
+    return np.flatnonzero(mask)
+
+
+def _said(source: Source, rows: Rows, raw: Doubles, standard: Doubles, own: Rows) -> list[Said]:
+    finders = source.found_by(rows) if len(rows) else []
+    rank_of = dict(zip(own.tolist(), range(1, len(own) + 1), strict=True))
+    ranks = map(rank_of.get, rows.tolist())
+    return [Said(float(raw[at]), float(standard[at]), rank, finder) for at, (rank, finder) in enumerate(zip(ranks, finders, strict=True))]
+
+
+def _check_dimensions(view: View, queries: Sequence[Query]) -> None:
+    dimension = view.moments.total.size
+    for query in queries:
+        if dimension and len(query.embedding) != dimension:
+            raise EmbeddingInvalid(
+                f"The query {query.label!r} has {len(query.embedding)} numbers, the content space has {dimension}; "
+                "embed it with the encoder that embedded the items."
+            )
+
+
+def _why_nothing(view: View, question: Question, ready: Mapping[str, bool]) -> str:
+    if not len(view):
+        return "The catalogue is empty; add items with POST /v1/items first."
+    usable = [name for name, yes in ready.items() if yes]
+    wanted = ", ".join(f"{name} {weight:g}" for name, weight in question.weights.items()) or "none"
+    hint = f"give a positive weight to one of {', '.join(usable)}, or " if usable else ""
+    return (
+        f"No source can answer (weights: {wanted}; {len(question.queries)} queries, {len(question.liked)} liked ids): {hint}"
+        "send queries for content, ids of known items in liked for similar and collaborative, or upload the spaces they need."
+    )

@@ -1,0 +1,1 @@
+"""The pieces that vectors are searched in. Know nothing of items."""

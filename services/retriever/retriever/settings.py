@@ -1,0 +1,24 @@
+"""Every setting of the retriever. Knows nothing of what is built from them."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Name = environment variable with the prefix `RETRIEVER_`."""
+
+    model_config = SettingsConfigDict(env_prefix="RETRIEVER_", frozen=True, extra="forbid")
+
+    port: int = Field(default=8003, ge=0, le=65535, description="TCP port to listen on.")
+    search_threads: int = Field(default=4, ge=1, le=256, description="Searches and reads worked on at once, one thread each.")
+    candidates_per_source: int = Field(
+        default=500, ge=1, le=100_000, description="Items that each source proposes; all proposals are then scored in every source."
+    )
+    borrowed_from: int = Field(
+        default=30,
+        ge=1,
+        le=1_000,
+        description="Text-nearest items that an item without interactions takes its collaborative score from.",
+    )

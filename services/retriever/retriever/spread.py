@@ -1,0 +1,86 @@
+"""Mean and standard deviation of a source's scores over the whole space. Knows nothing of what the scores mean."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from retriever.items import Doubles, Floats
+
+FLAT_COSINE = 1e-5
+"""Cosines that spread less than this differ by float32 rounding only."""
+FLAT_SHARE = 1e-6
+"""The same for scores of any scale, as a share of the largest."""
+BLOCK = 8_192
+"""Vectors turned into float64 at once."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """`mean` and `std` of the scores; std 0 means that the source says the same of every item."""
+
+    mean: float
+    std: float
+
+    @classmethod
+    def of(cls, scores: Doubles) -> Self:
+        """By a scan over all scores `(items,)`."""
+        if not len(scores):
+            return cls(0.0, 0.0)
+        std = float(scores.std())
+        return cls(float(scores.mean()), std if std > FLAT_SHARE * float(np.abs(scores).max()) else 0.0)
+
+    def standard(self, raw: Doubles) -> Doubles:
+        """Standard deviations above the mean; 0 everywhere when there is no spread."""
+        return (raw - self.mean) / self.std if self.std else np.zeros_like(raw)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sum and second-moment matrix of all vectors: gives the spread of any query's inner products without a scan.
+
+    For a score s = q.x the mean is q.mu and E[s^2] is q' M q, with mu = `total` / count `(dim,)` and M = `outer` / count `(dim, dim)`,
+    all float64.
+    """
+
+    count: int
+    total: Doubles
+    outer: Doubles
+
+    @classmethod
+    def none(cls) -> Self:
+        return cls(0, np.zeros(0), np.zeros((0, 0)))
+
+    @classmethod
+    def of(cls, vectors: Floats) -> Self:
+        dim = vectors.shape[1]
+        total, outer = np.zeros(dim), np.zeros((dim, dim))
+        for start in range(0, len(vectors), BLOCK):
+            block = vectors[start : start + BLOCK].astype(np.float64)
+            total += block.sum(axis=0)
+            outer += block.T @ block
+        return cls(len(vectors), total, outer)
+
+    def changed(self, added: Floats, removed: Floats) -> "Moments":
+        """With the vectors `added` and without the vectors `removed`, both `(n, dim)`."""
+        grown = self._plus(Moments.of(added), 1) if len(added) else self
+        return grown._plus(Moments.of(removed), -1) if len(removed) else grown
+
+    def _plus(self, other: "Moments", sign: int) -> "Moments":
+        if not self.count:
+            return other
+        count = self.count + sign * other.count
+        if not count:
+            return Moments.none()  # and no rounding residue
+        return Moments(count, self.total + sign * other.total, self.outer + sign * other.outer)
+
+    def spread(self, query: Floats) -> Spread:
+        """Of the inner products of `query` `(dim,)` with all vectors, which must be of unit length or shorter."""
+        if not self.count:
+            return Spread(0.0, 0.0)
+        wide = query.astype(np.float64)
+        mean = float(wide @ self.total) / self.count
+        # einsum, because a BLAS call this small loses more to waking its threads than they gain
+        square = float(wide @ np.einsum("ij,j->i", self.outer, wide)) / self.count
+        std = max(0.0, square - mean * mean) ** 0.5
+        return Spread(mean, std if std > FLAT_COSINE else 0.0)

@@ -1,0 +1,38 @@
+"""The threads: one that writes, some that search. Knows nothing of what they do."""
+
+import asyncio
+import contextvars
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from retriever.segments.flat import search_on_one_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Workers:
+    """Keeps work over a millisecond off the event loop; the request's context goes along, for its timings."""
+
+    def __init__(self, search_threads: int) -> None:
+        self._searchers = ThreadPoolExecutor(search_threads, "search", initializer=search_on_one_thread)
+        self._writer = ThreadPoolExecutor(1, "write", initializer=search_on_one_thread)
+
+    async def search(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs reading work beside other readers."""
+        return await _run(self._searchers, work, *args, **kwargs)
+
+    async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs writing work after the writes that came before it; it is finished even when the caller goes away."""
+        return await _run(self._writer, work, *args, **kwargs)
+
+    def close(self) -> None:
+        """Waits for what was begun."""
+        self._searchers.shutdown()
+        self._writer.shutdown()
+
+
+async def _run(pool: ThreadPoolExecutor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    context = contextvars.copy_context()
+    return await asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(work, *args, **kwargs))

@@ -1,0 +1,330 @@
+"""Retrieval against a brute-force model that is written from the definition and shares no code with it."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from numpy.typing import NDArray
+
+from retriever.errors import EmbeddingInvalid, ItemUnknown, NothingToRetrieve
+from retriever.filters import AnyOf, NoneOf, Range
+from retriever.items import Item
+from retriever.library import Library
+from retriever.retrieval import Question, retrieve
+from retriever.sources import Query
+from retriever.upload import SpaceUpload
+
+DIM, LENDERS = 5, 3
+GENRES = ("poetry", "crime", "space")
+NAMES = [f"i{number:02}" for number in range(24)]
+
+
+@dataclass
+class Model:
+    """The definition of the service, in dictionaries; `items` is in the order of arrival."""
+
+    items: dict[str, tuple[dict[str, Any], NDArray[np.float64]]] = field(default_factory=dict)
+    neighbours: dict[str, dict[str, float]] = field(default_factory=dict)
+    vectors: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def put(self, name: str, attributes: dict[str, Any], embedding: NDArray[np.float64]) -> None:
+        self.items.pop(name, None)
+        self.items[name] = (attributes, embedding / np.linalg.norm(embedding))
+
+    def vector(self, name: str) -> NDArray[np.float64]:
+        return self.items[name][1]
+
+    def allowed(self, question: Question) -> list[str]:
+        def meets(name: str, attribute: str, condition: AnyOf | NoneOf | Range) -> bool:
+            value = name if attribute == "id" else self.items[name][0].get(attribute)
+            if isinstance(condition, Range):
+                low, high = condition.gte, condition.lte
+                return isinstance(value, int | float) and (low is None or value >= low) and (high is None or value <= high)
+            has = set(value) if isinstance(value, tuple) else set() if value is None else {value}
+            return bool(has & set(condition.values)) == isinstance(condition, AnyOf)
+
+        gone = {*question.liked, *question.exclude}
+        return [name for name in self.items if name not in gone and all(meets(name, *both) for both in question.conditions.items())]
+
+    def collaborative(self, liked: list[str]) -> dict[str, float]:
+        own: dict[str, float] = {}
+        if self.vectors:
+            mean = np.mean([self.vectors[one] / np.linalg.norm(self.vectors[one]) for one in liked], axis=0)
+            for name, vector in self.vectors.items():
+                own[name] = float(mean @ vector / np.linalg.norm(mean) / np.linalg.norm(vector))
+        else:
+            named = {other for row in self.neighbours.values() for other in row}
+            for name in named | {name for name, row in self.neighbours.items() if row}:
+                own[name] = sum(self.neighbours.get(one, {}).get(name, 0.0) for one in liked)
+        warm = [name for name in self.items if name in own]
+        result = {}
+        for name in self.items:
+            if name in own:
+                result[name] = own[name]
+            else:
+                lenders = sorted(warm, key=lambda other: -float(self.vector(other) @ self.vector(name)))[:LENDERS]
+                result[name] = float(np.mean([own[other] for other in warm if other in lenders])) if lenders else 0.0
+        return result
+
+    def heard(self, liked: list[str]) -> list[str]:
+        named = {other for row in self.neighbours.values() for other in row} | {name for name, row in self.neighbours.items() if row}
+        return [name for name in liked if name in self.vectors or name in named]
+
+    def raw(self, question: Question) -> dict[str, dict[str, float]]:
+        liked = [name for name in dict.fromkeys(question.liked) if name in self.items]
+        raw: dict[str, dict[str, float]] = {}
+        if question.queries and self.items:
+            total = sum(query.weight for query in question.queries)
+            raw["content"] = {
+                name: sum(query.weight * float(query.embedding @ self.vector(name)) for query in question.queries) / total
+                for name in self.items
+            }
+        if liked:
+            raw["similar"] = {name: float(np.mean([self.vector(one) @ self.vector(name) for one in liked])) for name in self.items}
+        if heard := self.heard(liked):
+            raw["collaborative"] = self.collaborative(heard)
+        if self.scores and self.items:
+            raw["popular"] = {name: self.scores.get(name, min(self.scores.values())) for name in self.items}
+        return {name: scores for name, scores in raw.items() if question.weights.get(name, 0) > 0}
+
+    def answer(self, question: Question, proposals: int) -> tuple[list[str], dict[str, float], dict[str, dict[str, int]]]:
+        """The ids, the fused score of every item, and the ranks in each source's own list."""
+        allowed, raw = self.allowed(question), self.raw(question)
+        fused, pool, ranks = dict.fromkeys(self.items, 0.0), set(), {}
+        for source, scores in raw.items():
+            values = np.array(list(scores.values()))
+            std = values.std()
+            for name in self.items:
+                fused[name] += question.weights[source] * (scores[name] - values.mean()) / std if std > 1e-6 else 0.0
+            top = sorted(allowed, key=lambda name: -scores[name])[:proposals]
+            pool |= set(top)
+            ranks[source] = {name: rank for rank, name in enumerate(top, 1)}
+        if "content" in raw:
+            for query in question.queries:
+                pool |= set(sorted(allowed, key=lambda name: -float(query.embedding @ self.vector(name)))[:proposals])
+        candidates = allowed if len(allowed) <= proposals else list(pool)
+        return sorted(candidates, key=lambda name: (-fused[name], name))[: question.k], fused, ranks
+
+
+def unit(rng: np.random.Generator) -> NDArray[np.float64]:
+    vector = rng.standard_normal(DIM) + 0.5
+    return vector / np.linalg.norm(vector)
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> Question:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    names = st.lists(st.sampled_from([*NAMES, "unheard-of"]), max_size=4).map(tuple)
+    conditions = {
+        "genres": st.sampled_from([AnyOf(("poetry",)), AnyOf(("crime", "space")), NoneOf(("poetry", "crime"))]),
+        "year": st.sampled_from([Range(1990, None), Range(None, 2000), Range(1980, 1999.5), AnyOf((1990, 1991.0)), NoneOf((1990,))]),
+        "read": st.sampled_from([AnyOf((True,)), AnyOf((False,)), NoneOf((True,))]),
+        "id": st.sampled_from([AnyOf(tuple(NAMES[:12])), NoneOf(tuple(NAMES[6:])), Range(0, 1)]),
+        "nothing_has_this": st.sampled_from([AnyOf(("x", 1)), NoneOf(("x",)), Range(0, None)]),
+    }
+    chosen = draw(st.lists(st.sampled_from(sorted(conditions)), max_size=1, unique=True))
+    weight = st.sampled_from([0.0, 0.3, 1.0])
+    return Question(
+        weights={name: draw(weight) for name in ("content", "similar", "collaborative", "popular")},
+        queries=[Query(f"q{at}", unit(rng).astype(np.float32), 0.5 + rng.random()) for at in range(draw(st.integers(0, 3)))],
+        liked=draw(names),
+        exclude=draw(names),
+        conditions={name: draw(conditions[name]) for name in chosen},
+        k=draw(st.sampled_from([1, 4, 50])),
+    )
+
+
+def check(library: Library, model: Model, question: Question, proposals: int) -> None:
+    if not model.raw(question):
+        with pytest.raises(NothingToRetrieve):
+            retrieve(library.view, question, proposals)
+        return
+    answer = retrieve(library.view, question, proposals)
+    ids, fused, ranks = model.answer(question, proposals)
+    found = [one.item.id for one in answer.found]
+    assert [fused[name] for name in found] == pytest.approx([fused[name] for name in ids], abs=2e-4)
+    assert [one.score for one in answer.found] == pytest.approx([fused[name] for name in found], abs=2e-4)
+    assert len(set(found)) == len(found)
+    assert answer.searched == len(model.allowed(question))
+    assert list(answer.unknown_liked) == [name for name in dict.fromkeys(question.liked) if name not in model.items]
+    for one in answer.found:
+        assert one.item.attributes == model.items[one.item.id][0]
+        assert {source: said.rank for source, said in one.said.items()} == {source: of.get(one.item.id) for source, of in ranks.items()}
+        for source, said in one.said.items():
+            assert said.score == pytest.approx(model.raw(question)[source][one.item.id], abs=2e-5)
+
+
+def line(row: dict[str, Any]) -> bytes:
+    import json
+
+    return json.dumps(row).encode() + b"\n"
+
+
+class Service(RuleBasedStateMachine):
+    """Random writes, searches and restarts; every answer is the model's."""
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.library, self.model = Library(self.folder / "c.sqlite3", LENDERS), Model()
+
+    @rule(names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=12), seed=st.integers(0, 2**32))
+    def upsert(self, names: list[str], seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        rows = []
+        for name in names:
+            attributes: dict[str, Any] = {"genres": tuple(rng.choice(GENRES, rng.integers(0, 3), replace=False).tolist())}
+            attributes |= {"year": int(rng.integers(1985, 2005))} if rng.random() < 0.8 else {}
+            attributes |= {"read": bool(rng.random() < 0.5)} if rng.random() < 0.8 else {}
+            rows.append((Item(name, name.upper(), attributes, "a text"), unit(rng)))
+        new = len(set(names) - self.model.items.keys())
+        assert self.library.upsert("f", [row[0] for row in rows], [row[1] for row in rows]) == (new, len(names) - new)
+        for item, embedding in rows:
+            self.model.put(item.id, dict(item.attributes), embedding)
+
+    @rule(name=st.sampled_from(NAMES))
+    def delete(self, name: str) -> None:
+        if self.model.items.pop(name, None) is None:
+            with pytest.raises(ItemUnknown):
+                self.library.delete(name)
+        else:
+            self.library.delete(name)
+
+    @rule(seed=st.integers(0, 2**32), kind=st.sampled_from(["neighbours", "embedding", "nothing"]), rows=st.integers(1, len(NAMES)))
+    def replace_collaborative(self, seed: int, kind: str, rows: int) -> None:
+        rng = np.random.default_rng(seed)
+        upload, self.model.neighbours, self.model.vectors = SpaceUpload("collaborative"), {}, {}
+        for name in rng.choice(NAMES, rows, replace=False).tolist() if kind != "nothing" else []:
+            if kind == "neighbours":
+                others = rng.choice([*NAMES[:18], "not-yet"], rng.integers(0, 5), replace=False).tolist()
+                self.model.neighbours[name] = {other: float(rng.standard_normal()) for other in others}
+                upload.feed(line({"id": name, "neighbours": list(self.model.neighbours[name].items())}))
+            else:
+                self.model.vectors[name] = 3 * rng.standard_normal(4)
+                upload.feed(line({"id": name, "embedding": self.model.vectors[name].tolist()}))
+        self.library.replace_space("collaborative", upload.finish())
+
+    @rule(seed=st.integers(0, 2**32), rows=st.integers(0, len(NAMES)))
+    def replace_popular(self, seed: int, rows: int) -> None:
+        rng = np.random.default_rng(seed)
+        upload = SpaceUpload("popular")
+        self.model.scores = {name: float(rng.integers(-3, 4)) for name in rng.choice(NAMES, rows, replace=False).tolist()}
+        for name, score in self.model.scores.items():
+            upload.feed(line({"id": name, "score": score}))
+        self.library.replace_space("popular", upload.finish())
+
+    @rule()
+    def restart(self) -> None:
+        self.library.close()
+        self.library = Library(self.folder / "c.sqlite3", LENDERS)
+
+    @precondition(lambda self: self.model.items)
+    @rule()
+    def clear_away_dead_rows(self) -> None:
+        self.library.view = self.library.view.compacted()
+
+    @rule(question=questions(), proposals=st.sampled_from([1, 3, 8, 500]))
+    def search(self, question: Question, proposals: int) -> None:
+        check(self.library, self.model, question, proposals)
+
+    @invariant()
+    def every_item_is_listed(self) -> None:
+        assert [item.id for item in self.library.catalogue.after("", 100)] == sorted(self.model.items)
+        self.library.check()
+
+    def teardown(self) -> None:
+        self.library.close()
+        shutil.rmtree(self.folder)
+
+
+Service.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestService = Service.TestCase
+
+
+@pytest.fixture
+def stocked(tmp_path: Path) -> Any:
+    """A library of all NAMES with both spaces; the last six items are cold."""
+    rng = np.random.default_rng(7)
+    library = Library(tmp_path / "c.sqlite3", LENDERS)
+    library.upsert("f", [Item(name, name, {"year": at}) for at, name in enumerate(NAMES)], [unit(rng) for _ in NAMES])
+    upload = SpaceUpload("collaborative")
+    for name in NAMES[:18]:
+        upload.feed(line({"id": name, "neighbours": [(other, float(rng.standard_normal())) for other in NAMES[:18] if other != name]}))
+    library.replace_space("collaborative", upload.finish())
+    yield library
+    library.close()
+
+
+@given(seed=st.integers(0, 2**32))
+def test_an_item_without_interactions_has_the_mean_score_of_its_text_nearest_items_that_have_some(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        library = Library(Path(folder) / "c", LENDERS)
+        vectors = {name: unit(rng) for name in NAMES[:10]}
+        library.upsert("f", [Item(name, name) for name in vectors], list(vectors.values()))
+        upload = SpaceUpload("collaborative")
+        weights = {name: float(rng.standard_normal()) for name in NAMES[1:9]}
+        upload.feed(line({"id": NAMES[0], "neighbours": list(weights.items())}))
+        library.replace_space("collaborative", upload.finish())
+        answer = retrieve(library.view, Question({"collaborative": 1.0}, liked=[NAMES[0]]), 500)
+        cold = next(one.said["collaborative"] for one in answer.found if one.item.id == NAMES[9])
+        scored = {NAMES[0]: 0.0, **weights}
+        nearest = sorted(scored, key=lambda name: -float(vectors[name] @ vectors[NAMES[9]]))[:LENDERS]
+        assert cold.score == pytest.approx(np.mean([scored[name] for name in nearest]), abs=1e-6)
+        library.close()
+
+
+def test_each_source_names_who_found_an_item(stocked: Library) -> None:
+    near, far = stocked.view.shelf.segment.take(np.array([5, 6]))
+    queries = [Query("near", near, 1.0), Query("far", far, 0.001)]
+    weights = {"content": 1.0, "similar": 1.0, "collaborative": 1.0}
+    answer = retrieve(stocked.view, Question(weights, queries, liked=["i00", "i01"], k=50), 500)
+    said = {one.item.id: one.said for one in answer.found}
+    assert said["i05"]["content"].found_by == "near"
+    upload = stocked.view.collaborative.upload.content  # type: ignore[union-attr]
+    given_by = {
+        liked: dict(zip(upload.others[upload.of(row)], upload.weights[upload.of(row)], strict=True))
+        for row, liked in ((0, "i00"), (1, "i01"))
+    }  # type: ignore[union-attr]
+    number = {name: at for at, name in enumerate(stocked.view.collaborative.upload.ids)}  # type: ignore[union-attr]
+    for name in NAMES[2:18]:
+        best = max(given_by, key=lambda liked: given_by[liked][number[name]])
+        expected = best if given_by[best][number[name]] > 0 else None
+        assert said[name]["collaborative"].found_by == expected
+    vectors = stocked.view.shelf.segment.take(np.arange(len(NAMES)))
+    for at, name in enumerate(NAMES[2:], 2):
+        assert said[name]["similar"].found_by == ("i00" if vectors[0] @ vectors[at] > vectors[1] @ vectors[at] else "i01")
+
+
+def test_equal_scores_come_in_the_order_of_the_ids(tmp_path: Path) -> None:
+    library = Library(tmp_path / "c", LENDERS)
+    names = ["c", "a", "d", "b"]
+    library.upsert("f", [Item(name, name) for name in names], [np.array([1.0, 0.0])] * 4)
+    answer = retrieve(library.view, Question({"content": 1.0}, [Query("q", np.array([0.6, 0.8], np.float32), 1.0)], k=3), 500)
+    assert [(one.item.id, one.score) for one in answer.found] == [("a", 0.0), ("b", 0.0), ("c", 0.0)]
+    library.close()
+
+
+def test_a_query_of_another_dimension_is_refused(stocked: Library) -> None:
+    with pytest.raises(EmbeddingInvalid, match=r"has 3 numbers, the content space has 5"):
+        retrieve(stocked.view, Question({"content": 1.0}, [Query("q", np.ones(3, np.float32), 1.0)]), 500)
+
+
+def test_nothing_to_go_by_says_what_to_send(stocked: Library, tmp_path: Path) -> None:
+    with pytest.raises(NothingToRetrieve, match="send queries for content, ids of known items in liked"):
+        retrieve(stocked.view, Question({"content": 1.0, "similar": 1.0}, liked=["unheard-of"]), 500)
+    with pytest.raises(NothingToRetrieve, match="positive weight to one of similar, collaborative"):
+        retrieve(stocked.view, Question({"content": 1.0}, liked=["i00"]), 500)
+
+
+def test_a_filter_that_nothing_passes_gives_an_empty_answer(stocked: Library) -> None:
+    answer = retrieve(stocked.view, Question({"similar": 1.0}, liked=["i00"], conditions={"year": Range(5_000, None)}), 500)
+    assert (answer.found, answer.searched, answer.scored) == ([], 0, 0)
