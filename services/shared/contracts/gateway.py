@@ -23,6 +23,12 @@ class Event(Wire):
     value: Annotated[float, Field(ge=-1e6, le=1e6)] | None = Field(default=None, description="A rating, for example.")
 
 
+class EventBatch(Wire):
+    """Several events in one body; all are stored or none."""
+
+    events: Annotated[tuple[Event, ...], Field(min_length=1, max_length=10_000)]
+
+
 class RequestEvent(Wire):
     """An event of the user this request is for; used for this answer only, not stored."""
 

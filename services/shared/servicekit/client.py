@@ -7,7 +7,7 @@ ServiceError
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -55,7 +55,7 @@ class ServiceClient:
         path: str,
         deadline: Deadline,
         *,
-        body: bytes | None = None,
+        body: bytes | AsyncIterable[bytes] | None = None,
         headers: Mapping[str, str] = JSON,
         query: Mapping[str, str] | None = None,
     ) -> tuple[bytes, Mapping[str, str]]:

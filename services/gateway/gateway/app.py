@@ -1,0 +1,93 @@
+"""Composition root of the gateway: settings in, application out. Knows nothing of what the parts do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+from gateway import api, ladder
+from gateway.catalogue import Catalogue
+from gateway.clients import EncoderClient, ExpanderClient, RetrieverClient, told
+from gateway.embeddings import Embeddings
+from gateway.errors import LadderInvalid
+from gateway.gateway import Gateway
+from gateway.metrics import GatewayMetrics
+from gateway.patience import Shares
+from gateway.pipeline import Pipeline
+from gateway.popular import PopularList
+from gateway.profiles import Profiles
+from gateway.remembered import Remembered
+from gateway.search import Searcher
+from gateway.settings import Settings
+from gateway.titles import Titles
+from servicekit import app as servicekit_app
+from servicekit.client import ServiceClient, connections
+
+CONSOLE = Path(__file__).parent / "console"
+REMEMBERED_RESULTS = 1_000
+
+
+def build(settings: Settings) -> FastAPI:
+    """The gateway's application; exits with a sentence when the ladder artefact can not be used."""
+    try:
+        weights = ladder.load(settings.ladder_path)
+    except LadderInvalid as error:
+        raise SystemExit(str(error)) from error
+    metrics = GatewayMetrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        profiles = await asyncio.to_thread(Profiles, settings.state_dir / "profiles.sqlite", settings.liked_rating)
+        async with connections() as session:
+            encoder = EncoderClient(ServiceClient("encoder", settings.encoder_url, session))
+            expander = ExpanderClient(ServiceClient("expander", settings.expander_url, session))
+            retriever = RetrieverClient(ServiceClient("retriever", settings.retriever_url, session))
+            embeddings, titles = Embeddings(encoder, settings.cached_embeddings), Titles(retriever)
+            popular = PopularList(retriever, settings.state_dir / "popular.json", settings.popular_refresh_s)
+            pipeline = Pipeline(
+                expander=expander,
+                profiles=profiles,
+                embeddings=embeddings,
+                searcher=Searcher(retriever, weights, titles, embeddings, told),
+                titles=titles,
+                popular=popular,
+                remembered=Remembered(REMEMBERED_RESULTS),
+                shares=Shares(settings.expander_share, settings.encoder_share),
+                liked_rating=settings.liked_rating,
+            )
+            catalogue = Catalogue(encoder, retriever, settings.import_deadline_s, told)
+            app.state.gateway = Gateway(pipeline, catalogue, profiles, encoder, expander, retriever, metrics, settings.import_batch_rows)
+            renewing = asyncio.create_task(popular.run())
+            try:
+                yield
+            finally:
+                renewing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await renewing
+                await asyncio.to_thread(profiles.close)
+
+    async def ready() -> None:
+        await app.state.gateway.check()
+
+    app = servicekit_app.build(
+        "gateway", settings, routes=api.ROUTES, statuses=api.STATUSES, ready=ready, lifespan=lifespan, metrics=metrics
+    )
+    _mount_console(app)
+    return app
+
+
+def _mount_console(app: FastAPI) -> None:
+    """Serves the web page at `/` and its files below `/console`, where it is installed."""
+    if not (CONSOLE / "index.html").exists():
+        return
+
+    async def page() -> FileResponse:
+        return FileResponse(CONSOLE / "index.html", headers={"cache-control": "no-cache"})
+
+    app.add_api_route("/", page, methods=["GET"], include_in_schema=False)
+    app.mount("/console", StaticFiles(directory=CONSOLE))

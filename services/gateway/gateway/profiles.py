@@ -1,0 +1,220 @@
+"""Stores what users did, and reads it back as taste. Knows nothing of the catalogue or of recommendations.
+
+One writer thread keeps commits in order, so that a page of events never skips one that is committed later; readers use threads of
+their own and never wait for the writer (SQLite's write-ahead log). A committed event survives kill -9 and power loss.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from gateway.errors import CursorInvalid, EventInvalid, ProfilesUnavailable
+from gateway.evidence import Deed, Taste, taste
+
+READ_DEEDS, KEPT_LIKED, SHOWN_EVENTS = 2_000, 100, 200
+"""Newest events that taste is read from; liked items it keeps; events shown of a user."""
+EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+YEARS = range(1900, 2200)
+Value = TypeVar("Value")
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    user_id TEXT NOT NULL, time_ms INTEGER NOT NULL, item_id TEXT NOT NULL, type TEXT NOT NULL, value REAL,
+    UNIQUE (user_id, time_ms, item_id, type)
+);
+CREATE TABLE IF NOT EXISTS totals (events INTEGER NOT NULL);
+INSERT INTO totals SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM totals);
+"""
+PAGE = """
+SELECT json_group_array(json_object('user_id', user_id, 'item_id', item_id, 'type', type, 'value', value,
+           'time', strftime('%Y-%m-%dT%H:%M:%fZ', time_ms / 1000.0, 'unixepoch'))), max(seq), count(*)
+FROM (SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?)
+"""
+NEWEST = "FROM events WHERE user_id = ? ORDER BY time_ms DESC, seq DESC LIMIT ?"
+
+
+class Event(NamedTuple):
+    """One thing a user did with an item; `time_ms` in milliseconds since 1970 UTC."""
+
+    user_id: str
+    time_ms: int
+    item_id: str
+    type: str
+    value: float | None
+
+    @property
+    def time(self) -> datetime:
+        return EPOCH + self.time_ms * MILLISECOND
+
+
+class Page(NamedTuple):
+    """A page of events: a JSON array (made inside SQLite, which is what keeps exports fast), and where the next one starts."""
+
+    events: bytes
+    next_cursor: str | None
+
+
+class Record(NamedTuple):
+    """What is stored of a user: the newest events, how many there are in all, and the items liked, newest first."""
+
+    events: tuple[Event, ...]
+    event_count: int
+    liked: tuple[str, ...]
+
+
+def milliseconds(time: datetime | None) -> int:
+    """`time` as an event stores it: milliseconds, UTC when it has no offset, now when None; raises `EventInvalid` beyond 1900 to 2199."""
+    chosen = time or datetime.now(UTC)
+    if chosen.year not in YEARS:
+        raise EventInvalid(
+            f"time: {chosen.isoformat()} is not between {YEARS[0]} and {YEARS[-1]}; send RFC 3339, such as 2026-01-31T12:00:00Z"
+        )
+    return ((chosen if chosen.tzinfo else chosen.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
+
+
+def cursor_after(seq: int) -> str:
+    """An opaque cursor that continues after the event number `seq`."""
+    return f"e{seq:x}"
+
+
+def seq_of(cursor: str | None) -> int:
+    """The event number that `cursor` continues after, 0 for None; raises `CursorInvalid`."""
+    if cursor is None:
+        return 0
+    try:
+        seq = int(cursor.removeprefix("e"), 16)
+    except ValueError as error:
+        raise CursorInvalid(cursor) from error
+    if not 0 < seq < 2**63 or cursor != cursor_after(seq):
+        raise CursorInvalid(cursor)
+    return seq
+
+
+class Profiles:
+    """The events in the SQLite file `path`. Every method raises `ProfilesUnavailable` when the store fails."""
+
+    def __init__(self, path: Path, liked_rating: float) -> None:
+        self._path, self._liked_rating = path, liked_rating
+        self._writing = ThreadPoolExecutor(1, "profiles-writer")
+        self._reading = ThreadPoolExecutor(4, "profiles-reader")
+        self._local, self._opened = threading.local(), list[sqlite3.Connection]()
+        self._writing.submit(lambda: self._connection().executescript(SCHEMA)).result()
+
+    def close(self) -> None:
+        """Waits for what was begun; later calls fail."""
+        for threads in (self._writing, self._reading):
+            threads.shutdown()
+        for connection in self._opened:
+            connection.close()
+
+    def _connection(self) -> sqlite3.Connection:
+        """This thread's own connection."""
+        if not hasattr(self._local, "connection"):
+            connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+            connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
+            self._local.connection = connection
+            self._opened.append(connection)
+        opened: sqlite3.Connection = self._local.connection
+        return opened
+
+    async def _in(self, threads: Executor, work: Callable[[sqlite3.Connection], Value]) -> Value:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(self._connection()))
+        except (sqlite3.Error, RuntimeError) as error:
+            raise ProfilesUnavailable(f"The store of events failed: {error}; nothing was stored or erased, try again.") from error
+
+    async def add(self, events: Sequence[Event]) -> int:
+        """Stores all of `events` or none; how many were new. One that is there already (user, item, type, time) is left as it is."""
+
+        def store(connection: sqlite3.Connection) -> int:
+            with _transaction(connection):
+                before = connection.total_changes
+                connection.executemany(
+                    "INSERT OR IGNORE INTO events (user_id, time_ms, item_id, type, value) VALUES (?, ?, ?, ?, ?)", events
+                )
+                new = connection.total_changes - before
+                connection.execute("UPDATE totals SET events = events + ?", (new,))
+            return new
+
+        return await self._in(self._writing, store)
+
+    async def taste(self, user_id: str) -> Taste:
+        """What the newest 2,000 events say of the user; an empty taste for an unknown one."""
+        return await self._in(self._reading, lambda connection: self._taste(connection, user_id))
+
+    def _taste(self, connection: sqlite3.Connection, user_id: str) -> Taste:
+        rows = connection.execute(f"SELECT item_id, type, value {NEWEST}", (user_id, READ_DEEDS)).fetchall()
+        read = taste((Deed(*row) for row in rows), self._liked_rating)
+        return Taste(read.liked[:KEPT_LIKED], read.touched)
+
+    async def record(self, user_id: str) -> Record | None:
+        """What is stored of the user; None when nothing is."""
+
+        def read(connection: sqlite3.Connection) -> Record | None:
+            (count,) = connection.execute("SELECT count(*) FROM events WHERE user_id = ?", (user_id,)).fetchone()
+            if not count:
+                return None
+            columns = "user_id, time_ms, item_id, type, value"
+            rows = connection.execute(f"SELECT {columns} {NEWEST}", (user_id, SHOWN_EVENTS)).fetchall()
+            return Record(tuple(Event(*row) for row in rows), count, self._taste(connection, user_id).liked)
+
+        return await self._in(self._reading, read)
+
+    async def page(self, cursor: str | None, limit: int) -> Page:
+        """Up to `limit` events in the order of their storage; raises `CursorInvalid`."""
+        after = seq_of(cursor)
+
+        def read(connection: sqlite3.Connection) -> Page:
+            events, last, count = connection.execute(PAGE, (after, limit)).fetchone()
+            return Page(events.encode(), cursor_after(last) if count == limit else None)
+
+        return await self._in(self._reading, read)
+
+    async def erase(self, user_id: str) -> int:
+        """Removes every event of the user, from the write-ahead log too; how many there were."""
+
+        def erase(connection: sqlite3.Connection) -> int:
+            with _transaction(connection):
+                gone = connection.execute("DELETE FROM events WHERE user_id = ?", (user_id,)).rowcount
+                connection.execute("UPDATE totals SET events = events - ?", (gone,))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            return gone
+
+        return await self._in(self._writing, erase)
+
+    async def total(self) -> int:
+        """How many events are stored."""
+        (events,) = await self._in(self._reading, lambda connection: connection.execute("SELECT events FROM totals").fetchone())
+        return int(events)
+
+    async def check(self) -> None:
+        """Returns when the store can be written; changes nothing."""
+
+        def attempt(connection: sqlite3.Connection) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute("UPDATE totals SET events = events")
+            finally:
+                connection.execute("ROLLBACK")
+
+        await self._in(self._writing, attempt)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, begun as a writer, so that two processes on one file wait rather than fail."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
