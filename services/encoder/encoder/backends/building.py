@@ -1,0 +1,96 @@
+"""Builds the graph of a model folder and keeps it in the state folder. Knows no architecture beyond the list of them."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from encoder.backends import bert, t5
+from encoder.backends.checkpoint import Checkpoint
+from encoder.backends.folder import ModelFolder
+from encoder.backends.graph import GRAPH_FILE, WEIGHTS_FILE, GraphWriter
+from encoder.backends.pooling import pool
+from encoder.errors import ModelFault, ModelUnsupported
+
+BUILDER = "1"
+"""Raise it when the graphs that are written change, so that kept ones are not used."""
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How the models of one `model_type` are written; `max_tokens` is None where the architecture sets no limit."""
+
+    write: Callable[[GraphWriter, Mapping[str, Any], Checkpoint], str]
+    width_key: str
+    max_tokens: Callable[[Mapping[str, Any]], int | None]
+
+
+BERT = Architecture(bert.write, "hidden_size", bert.max_tokens)
+T5 = Architecture(t5.write, "d_model", lambda config: None)
+ARCHITECTURES = {"bert": BERT, "roberta": BERT, "xlm-roberta": BERT, "camembert": BERT, "t5": T5, "mt5": T5}
+
+
+def architecture(folder: ModelFolder) -> Architecture:
+    """The architecture that config.json names; raises `ModelUnsupported`."""
+    if (kind := folder.config["model_type"]) not in ARCHITECTURES:
+        raise ModelUnsupported(f"{folder.config.file} has model_type {kind!r}; known are {', '.join(ARCHITECTURES)}.")
+    return ARCHITECTURES[kind]
+
+
+def kept_graph(folder: ModelFolder, state_dir: Path) -> tuple[Path, bool]:
+    """The graph file of the model and whether it was built just now; an intact one from an earlier start is used again."""
+    key = hashlib.sha256(f"{BUILDER} {folder.digest}".encode()).hexdigest()[:32]
+    home = state_dir / "graphs" / key
+    if _intact(home):
+        return home / GRAPH_FILE, False
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        _build_aside(folder, home)
+    except OSError as error:
+        raise ModelFault(f"The graph can not be kept in {home.parent} ({error}); make room or set ENCODER_STATE_DIR elsewhere.") from error
+    return home / GRAPH_FILE, True
+
+
+def _build_aside(folder: ModelFolder, home: Path) -> None:
+    """Builds in a folder beside `home` and renames it, so that a kept graph is whole or absent whenever the process dies."""
+    aside = Path(tempfile.mkdtemp(prefix="building-", dir=home.parent))
+    try:
+        write_graph(folder, aside)
+        (aside / MANIFEST).write_text(json.dumps({name: _sha256(aside / name) for name in (GRAPH_FILE, WEIGHTS_FILE)}))
+        shutil.rmtree(home, ignore_errors=True)
+        try:
+            os.rename(aside, home)
+        except OSError:
+            if not _intact(home):  # not another process that was faster
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def write_graph(folder: ModelFolder, target: Path) -> None:
+    """Writes graph and weights of the model into the folder `target`."""
+    chosen, projections = architecture(folder), folder.projections()
+    with GraphWriter(target) as graph:
+        hidden = chosen.write(graph, folder.config, folder.checkpoint)
+        dimension = len(projections[-1].weight) if projections else int(folder.config[chosen.width_key])
+        graph.finish(pool(graph, hidden, folder.pooling, projections), dimension)
+
+
+def _intact(home: Path) -> bool:
+    """Whether every file is as it was when it was built."""
+    try:
+        hashes: dict[str, str] = json.loads((home / MANIFEST).read_bytes())
+        return set(hashes) == {GRAPH_FILE, WEIGHTS_FILE} and all(_sha256(home / name) == known for name, known in hashes.items())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

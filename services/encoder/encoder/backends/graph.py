@@ -1,0 +1,74 @@
+"""Writes an ONNX graph node by node, its weights in a file beside it. Knows no architecture."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+GRAPH_FILE, WEIGHTS_FILE = "graph.onnx", "weights.bin"
+OPSET, IR_VERSION = 20, 9
+INPUT_IDS, ATTENTION_MASK, EMBEDDINGS = "input_ids", "attention_mask", "embeddings"
+ALIGNMENT = 4096
+"""Bytes; ONNX Runtime maps external weights into memory page by page."""
+
+
+class GraphWriter:
+    """A graph from int64 `input_ids` and `attention_mask` `(batch, length)` to float32 `embeddings` `(batch, dim)`.
+
+    Weights go to a file of their own as they come, because a protobuf message holds 2 GB at most and memory perhaps less.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._nodes: list[Any] = []
+        self._initialisers: list[Any] = []
+        self._weights = (folder / WEIGHTS_FILE).open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._weights.close()
+
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Adds a node and returns the name of its one output."""
+        output = f"{operator.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def floats(self, values: ArrayLike) -> str:
+        """A small float32 constant, kept in the graph itself."""
+        return self._constant(np.asarray(values, np.float32))
+
+    def integers(self, *values: int) -> str:
+        """A one-dimensional int64 constant, such as a shape or a list of axes."""
+        return self._constant(np.asarray(values, np.int64))
+
+    def weight(self, values: NDArray[np.float32]) -> str:
+        """A float32 tensor, written to the weights file; returns its name."""
+        self._weights.write(b"\0" * (-self._weights.tell() % ALIGNMENT))
+        tensor = TensorProto(name=f"weight_{len(self._initialisers)}", data_type=TensorProto.FLOAT, dims=values.shape)
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", WEIGHTS_FILE), ("offset", self._weights.tell()), ("length", values.nbytes)):
+            tensor.external_data.add(key=key, value=str(value))
+        self._weights.write(np.ascontiguousarray(values, "<f4").data)
+        self._initialisers.append(tensor)
+        return str(tensor.name)
+
+    def finish(self, embeddings: str, dimension: int) -> None:
+        """Names the tensor `embeddings` as the output and writes the graph file."""
+        self._nodes.append(helper.make_node("Identity", [embeddings], [EMBEDDINGS]))
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in (INPUT_IDS, ATTENTION_MASK)]
+        outputs = [helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, ["batch", dimension])]
+        graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, self._initialisers)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        onnx.save_model(model, self._folder / GRAPH_FILE)
+
+    def _constant(self, values: NDArray[Any]) -> str:
+        tensor = numpy_helper.from_array(values, f"constant_{len(self._initialisers)}")
+        self._initialisers.append(tensor)
+        return str(tensor.name)

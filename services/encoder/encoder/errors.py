@@ -1,0 +1,43 @@
+"""What can go wrong in the encoder. Knows no HTTP status.
+
+EncoderError
+├── ModelFault              the model can not be opened; the service does not start
+│   ├── FileMissing         a file the model needs is not there
+│   ├── FileDamaged         a file is not what it should be: its hash, its form, a tensor in it
+│   └── ModelUnsupported    an architecture or option that no graph is written for
+├── Overloaded              refused at admission, nothing started
+├── DeadlinePassed          the deadline came before the embeddings
+└── EmbeddingBroken         the model failed on these passages, or gave something that is no embedding
+"""
+
+
+class EncoderError(Exception):
+    """The root of the encoder's errors."""
+
+
+class ModelFault(EncoderError):
+    """The model can not be opened; the message says which file, what is wrong and the remedy."""
+
+
+class FileMissing(ModelFault):
+    """A file the model needs is not there."""
+
+
+class FileDamaged(ModelFault):
+    """A file is not what it should be: its hash, its form, a tensor in it."""
+
+
+class ModelUnsupported(ModelFault):
+    """An architecture or option that no graph is written for."""
+
+
+class Overloaded(EncoderError):
+    """Refused at admission, nothing started."""
+
+
+class DeadlinePassed(EncoderError):
+    """The deadline came before the embeddings."""
+
+
+class EmbeddingBroken(EncoderError):
+    """The model failed on these passages, or gave something that is no embedding."""

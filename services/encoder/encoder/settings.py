@@ -1,0 +1,38 @@
+"""Every setting of the encoder. Knows nothing of how they are used."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from servicekit.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Read from environment variables named `ENCODER_` and the field."""
+
+    model_config = SettingsConfigDict(env_prefix="ENCODER_")
+
+    port: int = Field(default=8001, ge=0, le=65535, description="TCP port to listen on.")
+    backend: Literal["onnx", "hashing"] = Field(default="onnx", description="What makes the embeddings: `onnx` or `hashing`.")
+    model: str = Field(default="minilm", min_length=1, description="For `onnx`: `minilm`, or the path of a Hugging Face model folder.")
+    weights_sha256: str = Field(
+        default="",
+        pattern="^([0-9a-f]{64})?$",
+        description="SHA-256 that model.safetensors must have, in lower-case hexadecimal; empty checks `minilm` only.",
+    )
+    prefix: str = Field(default="", max_length=200, description="Text put before every passage, such as `passage: ` for E5 models.")
+    max_tokens: int = Field(
+        default=0, ge=0, le=8192, description="Tokens at which a passage is cut; 0 takes the model's own limit, else 256."
+    )
+    hashing_dimension: int = Field(default=384, ge=32, le=4096, description="For `hashing`: numbers per embedding.")
+    threads: int = Field(
+        default=0, ge=0, le=256, description="Batches embedded at once, one thread each; 0 takes the CPUs this process may use."
+    )
+    batch_texts: int = Field(default=8, ge=1, le=256, description="Passages per batch at most.")
+    max_queued_texts: int = Field(
+        default=4096, ge=256, description="Passages accepted and not yet answered; a request beyond is answered 503 with Retry-After."
+    )
+    deadline_ms: float = Field(
+        default=30_000, gt=0, le=600_000, description="Milliseconds a request without the header x-deadline-ms may take."
+    )
