@@ -148,6 +148,8 @@ def cleaned(tag: str) -> tuple[str, ...]:
     for pattern, atom in _SPELLINGS:
         text = pattern.sub(atom, text)
     words = [word for word in text.split() if word not in _SHELF]
+    if not any(char.isalpha() for word in words for char in word):
+        return ()
     if len(words) > 1 and words[0] in _LEADING and words[-1] not in _HEADS and fold(words[-1]) not in GENERIC:
         words = [*words[1:], words[0]]  # "fantasy-urban" is urban fantasy
     if any(word in _PRAISE for word in words) or all(fold(word) in GENERIC or word == "and" for word in words):

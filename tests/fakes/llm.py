@@ -1,6 +1,6 @@
-"""A misbehaving OpenAI-compatible chat endpoint: a real server on 127.0.0.1 that answers by script and counts. Knows nothing of the expander.
+"""A misbehaving OpenAI-compatible chat endpoint: a real server on 127.0.0.1 that answers by script.
 
-Each request to `/v1/chat/completions` takes the next step of the script; the last step repeats.
+Each request to `/v1/chat/completions` takes the next step of the script; the last step repeats. Knows nothing of the expander.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,12 +73,13 @@ def load(path: Path) -> Topics:
         raise ArtefactBroken(f"{path} can not be read as an artefact ({type(error).__name__}); make it again") from error
     if file.format != FORMAT:
         raise ArtefactBroken(f"{path} has format {file.format}, this service reads {FORMAT}; make it again")
-    if _hash(content) != file.content_hash:
+    if content_hash(content) != file.content_hash:
         raise ArtefactBroken(f"{path} does not match its content_hash {file.content_hash[:HASH_LENGTH]}; make it again")
     return _topics(file, path)
 
 
-def _hash(content: dict[str, Any]) -> str:
+def content_hash(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of all members but `content_hash`, in hexadecimal."""
     rest = {name: value for name, value in content.items() if name != "content_hash"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()).hexdigest()
 

@@ -104,7 +104,13 @@ def _connected(path: Path) -> sqlite3.Connection:
         file.execute("PRAGMA journal_mode=WAL")
         file.execute("PRAGMA synchronous=NORMAL")
         file.execute(_SCHEMA)
-        file.execute("SELECT key, topics, stored_at FROM expansions LIMIT 1").fetchall()
+        if (found := file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        sound = (
+            "SELECT count(*) FROM expansions WHERE typeof(stored_at) <> 'real' OR NOT json_valid(topics) OR json_type(topics) <> 'array'"
+        )
+        if file.execute(sound).fetchone()[0]:
+            raise sqlite3.DatabaseError("it holds rows that are not expansions")
     except sqlite3.DatabaseError:
         file.close()
         raise
