@@ -70,6 +70,7 @@ def write(path: Path, artefact: Mapping[str, Any]) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(artefact, file, separators=(",", ":"), ensure_ascii=True)
             file.flush()
+            os.fchmod(file.fileno(), 0o644)  # a temporary file is its owner's only, the expander may run as another user
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:

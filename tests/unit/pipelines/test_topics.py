@@ -95,6 +95,7 @@ def test_writing_replaces_the_file_at_once_and_leaves_nothing_else(made: dict[st
         topics.write(path, {"broken": object()})
     assert json.loads(path.read_text()) == made
     assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 @pytest.fixture(scope="module")
