@@ -1,4 +1,4 @@
-"""Stand-ins for encoder, expander and retriever that misbehave on command: real servers on 127.0.0.1 with state. Know nothing of the gateway.
+"""Stand-ins for encoder, expander and retriever that misbehave on command: real servers with state. Know nothing of the gateway.
 
 Each answers its contract until `behaviour` is set to something else; `stop` and `start` take it down and bring it back on its port.
 """
@@ -18,7 +18,7 @@ from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER,
 from contracts.expander import ExpandRequest
 from contracts.retriever import RetrieveRequest, SpaceRow, UpsertRequest
 
-DIMENSION = 8
+DIMENSION = 64
 NDJSON = "application/x-ndjson"
 
 
@@ -231,12 +231,13 @@ class FakeRetriever(FakeService):
         if "nonsense" in body.filter:
             return problem(422, "filter-refused", "filter.nonsense: there is no such attribute; leave it out.")
         liked = [item for item in body.liked if item in self.items]
-        raw = {name: found for name, found in self._scores(body, liked).items() if found and body.weights.get(name, 0) > 0}
+        weights: dict[str, float] = {str(name): weight for name, weight in body.weights.items()}
+        raw = {name: found for name, found in self._scores(body, liked).items() if found and weights.get(name, 0) > 0}
         if not raw:
             return problem(422, "nothing-to-retrieve", "No source can answer.")
         hidden = {*body.exclude, *liked}
         pool = [item for item in self.items.values() if item["id"] not in hidden and self._passes(item, body.filter)]
-        candidates = [self._candidate(item, raw, dict(body.weights)) for item in pool]
+        candidates = [self._candidate(item, raw, weights) for item in pool]
         candidates.sort(key=lambda one: -one["score"])
         if self.behaviour is Behaviour.SENDS_NAN and candidates:
             candidates[0]["score"] = math.nan
@@ -248,10 +249,10 @@ class FakeRetriever(FakeService):
         """Per source and item: the raw score and who found it."""
 
         def near(labelled: Sequence[tuple[str, Sequence[float], float]]) -> dict[str, tuple[float, str | None]]:
-            found = {}
+            found: dict[str, tuple[float, str | None]] = {}
             for item, own in self.embeddings.items():
                 said = [(weight * sum(a * b for a, b in zip(own, vector, strict=True)), label) for label, vector, weight in labelled]
-                found[item] = (sum(score for score, _ in said), max(said)[1])
+                found[item] = (sum((score for score, _ in said), 0.0), max(said)[1])
             return found
 
         together: dict[str, tuple[float, str | None]] = {}
@@ -275,7 +276,7 @@ class FakeRetriever(FakeService):
         return all(holds(name, condition) for name, condition in conditions.items())
 
     @staticmethod
-    def _candidate(item: dict[str, Any], raw: dict[str, Any], weights: dict[Any, float]) -> dict[str, Any]:
+    def _candidate(item: dict[str, Any], raw: dict[str, Any], weights: dict[str, float]) -> dict[str, Any]:
         sources = {}
         for name, found in raw.items():
             values = [score for score, _ in found.values()]

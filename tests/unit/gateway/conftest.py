@@ -9,11 +9,11 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from tests.fakes.services import FakeEncoder, FakeExpander, FakeRetriever
 
 from gateway.app import build
 from gateway.gateway import Gateway
 from gateway.settings import Settings
-from tests.fakes.services import FakeEncoder, FakeExpander, FakeRetriever
 
 BOOKS = (
     ("dune", "Dune", 9, ["science-fiction", "space", "politics"]),

@@ -1,0 +1,53 @@
+from collections.abc import Sequence
+
+from gateway.embeddings import Embeddings
+from servicekit.client import ServiceError, Unreachable
+from servicekit.deadline import Deadline
+
+SOON = Deadline.after_ms(60_000)
+
+
+class Encoder:
+    """Embeds a text as its upper case, under a fingerprint that can change; fails while `down`."""
+
+    def __init__(self) -> None:
+        self.fingerprint, self.down = "one", False
+        self.asked: list[str] = []
+
+    async def embed(self, texts: Sequence[str], deadline: Deadline) -> tuple[str, list[str]]:
+        if self.down:
+            raise Unreachable("encoder is not reachable")
+        self.asked += texts
+        return self.fingerprint, [text.upper() for text in texts]
+
+
+async def test_only_unknown_texts_are_embedded_and_each_once() -> None:
+    embeddings = Embeddings(encoder := Encoder(), 10)
+    await embeddings.of(["a", "b", "a"], SOON)
+    assert (await embeddings.of(["b", "c"], SOON)).known == {"b": "B", "c": "C"}
+    assert encoder.asked == ["a", "b", "c"]
+
+
+async def test_the_texts_used_longest_ago_go_first() -> None:
+    embeddings = Embeddings(encoder := Encoder(), 2)
+    for text in ("a", "b", "a", "c", "a"):
+        await embeddings.of([text], SOON)
+    assert encoder.asked == ["a", "b", "c"]
+
+
+async def test_without_room_or_encoder_nothing_is_made_up() -> None:
+    embeddings = Embeddings(encoder := Encoder(), 0)
+    assert (await embeddings.of(["a", "b"], SOON)).known == {"a": "A", "b": "B"}
+    encoder.down = True
+    failed = await embeddings.of(["a"], SOON)
+    assert failed.known == {}
+    assert isinstance(failed.failure, ServiceError)
+
+
+async def test_another_fingerprint_empties_it_so_that_spaces_never_mix() -> None:
+    embeddings = Embeddings(encoder := Encoder(), 10)
+    await embeddings.of(["a"], SOON)
+    encoder.fingerprint = "two"
+    mixed = await embeddings.of(["a", "b"], SOON)
+    assert (mixed.known, mixed.fingerprint) == ({"b": "B"}, "two")
+    assert (await embeddings.of(["a"], SOON)).known == {"a": "A"}
