@@ -70,10 +70,10 @@ def _binary(embeddings: NDArray[np.float32], identity: Identity) -> Response:
 
 
 def _json(embeddings: NDArray[np.float32], identity: Identity) -> Response:
-    """An `EmbedResponse`, written from the array at once: as numbers through pydantic it costs more than a short passage's embedding."""
-    rows = [base64.b64encode(row.tobytes()).decode("ascii") for row in embeddings.astype("<f4", copy=False)]
-    content = {"embeddings": rows, "dimension": identity.dimension, "fingerprint": identity.fingerprint}
-    return Response(json.dumps(content), media_type=JSON_MEDIA_TYPE)
+    """An `EmbedResponse`, joined from bytes: through pydantic, 256 embeddings would hold the event loop for tens of milliseconds."""
+    rows = b'","'.join(base64.b64encode(row.tobytes()) for row in embeddings.astype("<f4", copy=False))
+    rest = json.dumps({"dimension": identity.dimension, "fingerprint": identity.fingerprint}).encode()
+    return Response(b'{"embeddings":["' + rows + b'"],' + rest[1:], media_type=JSON_MEDIA_TYPE)
 
 
 STATUSES: dict[type[Exception], int] = {

@@ -60,7 +60,8 @@ def open_model(tmp_path: Path) -> OpenModel:
     """Opens a model folder; keyword arguments are settings."""
 
     def opened(model: Path | str, observe: Callable[[int, int], None] = lambda tokens, positions: None, **settings: Any) -> OnnxBackend:
-        backend = open_backend(Settings(**{"model": str(model), "state_dir": tmp_path / "state"} | settings), observe)
+        chosen: dict[str, Any] = {"model": str(model), "state_dir": tmp_path / "state"} | settings
+        backend = open_backend(Settings(**chosen), observe)
         assert isinstance(backend, OnnxBackend)
         return backend
 

@@ -1,6 +1,6 @@
 """Live comparison with transformers and torch, where they are installed: `make test WITH_TORCH=1`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,7 +30,7 @@ def reference(load_fixture: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture
-def report(record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[str, float], None]]:
+def report(record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]) -> Callable[[str, float], None]:
     """Prints and records how far an embedding was off."""
 
     def reported(name: str, difference: float) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from encoder.errors import ModelFault, ModelUnsupported
 BUILDER = "1"
 """Raise it when the graphs that are written change, so that kept ones are not used."""
 MANIFEST = "manifest.json"
+UNFINISHED = "building-"
+ABANDONED_S = 3600.0
+"""Seconds after which an unfinished build belongs to a process that was killed."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,10 @@ def kept_graph(folder: ModelFolder, state_dir: Path) -> tuple[Path, bool]:
 
 def _build_aside(folder: ModelFolder, home: Path) -> None:
     """Builds in a folder beside `home` and renames it, so that a kept graph is whole or absent whenever the process dies."""
-    aside = Path(tempfile.mkdtemp(prefix="building-", dir=home.parent))
+    for left in home.parent.glob(f"{UNFINISHED}*"):
+        if time.time() - left.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(left, ignore_errors=True)
+    aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
     try:
         write_graph(folder, aside)
         (aside / MANIFEST).write_text(json.dumps({name: _sha256(aside / name) for name in (GRAPH_FILE, WEIGHTS_FILE)}))

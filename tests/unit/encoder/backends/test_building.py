@@ -1,6 +1,7 @@
 """A graph is built once, kept whole or not at all, and never used when it was damaged."""
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +52,16 @@ def test_nothing_unfinished_stays_behind(folder: ModelFolder, tmp_path: Path) ->
     graph, _ = kept_graph(folder, tmp_path)
     assert [path.name for path in (tmp_path / "graphs").iterdir()] == [graph.parent.name]
     assert sorted(path.name for path in graph.parent.iterdir()) == ["graph.onnx", "manifest.json", "weights.bin"]
+
+
+def test_what_a_killed_process_left_is_removed_once_it_is_old(folder: ModelFolder, tmp_path: Path) -> None:
+    graphs = tmp_path / "graphs"
+    for name, age_s in (("building-old", 7200), ("building-now", 0)):
+        (graphs / name).mkdir(parents=True)
+        (graphs / name / "weights.bin").write_bytes(b"half")
+        os.utime(graphs / name, (time.time() - age_s,) * 2)
+    graph, _ = kept_graph(folder, tmp_path)
+    assert {path.name for path in graphs.iterdir()} == {"building-now", graph.parent.name}
 
 
 def test_a_failed_build_leaves_nothing(t5: Path, tmp_path: Path) -> None:

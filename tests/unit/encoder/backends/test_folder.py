@@ -59,6 +59,20 @@ def test_a_config_that_is_no_json_is_refused(t5: Path) -> None:
         ModelFolder(t5, "tiny")
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", "[]", r"config\.json is no JSON object"),
+        ("modules.json", "{}", r"modules\.json is no list"),
+        ("modules.json", '[{"path": ""}]', r"modules\.json has no 'type'"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(file: str, content: str, message: str, t5: Path) -> None:
+    (t5 / file).write_text(content)
+    with pytest.raises(FileDamaged, match=message):
+        ModelFolder(t5, "tiny")
+
+
 def test_a_config_without_a_needed_key_is_refused(t5: Path) -> None:
     (t5 / "config.json").write_text("{}")
     with pytest.raises(FileDamaged, match=r"config\.json has no 'model_type'"):
@@ -129,3 +143,5 @@ def test_weights_in_several_files_are_read_as_one(t5: Path) -> None:
     (t5 / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     checkpoint = ModelFolder(t5, "tiny").checkpoint
     assert all(np.array_equal(checkpoint[name], tensors[name]) for name in names)
+    with pytest.raises(ModelUnsupported, match="ENCODER_WEIGHTS_SHA256"):
+        ModelFolder(t5, "tiny", "0" * 64)
