@@ -69,7 +69,7 @@ class OnnxBackend:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit-length float32 `(len(texts), dimension)`; runs over passages of like length together, a few at a time.
 
-        On one CPU core a batch costs what its texts cost alone (docs: batching pays on accelerators), so padding is all that counts.
+        On one CPU core a batch costs what its texts cost alone, so runs stay small and hold little padding.
         """
         passages = [self._tokeniser.encode(self._prepare(text)) for text in texts]
         embeddings = np.empty((len(texts), self.identity.dimension), np.float32)
