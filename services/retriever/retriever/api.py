@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -212,11 +213,10 @@ def _question(body: RetrieveRequest) -> Question:
 
 
 def _unit(label: str, embedding: tuple[float, ...]) -> Any:
-    wide = np.array(embedding, np.float64)
-    length = float(np.sqrt(np.square(wide).sum()))
+    length = math.hypot(*embedding)
     if not 1e-30 < length < 1e30:
         raise errors.EmbeddingInvalid(f"The embedding of the query {label!r} has the length {length:g}; send one of length 1.")
-    return (wide / length).astype(np.float32)
+    return (np.array(embedding, np.float64) / length).astype(np.float32)
 
 
 def _wire_answer(answer: Answer, shelf: Library) -> RetrieveResponse:

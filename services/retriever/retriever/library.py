@@ -129,7 +129,8 @@ def _units(items: Sequence[Item], embeddings: Sequence[Floats | Doubles], dimens
                 "embed all items with one encoder. Nothing was stored."
             )
     stacked = np.stack(embeddings).astype(np.float64)
-    lengths = np.sqrt(np.square(stacked).sum(axis=1))
+    with np.errstate(over="ignore"):  # an infinite length is refused below
+        lengths = np.sqrt(np.square(stacked).sum(axis=1))
     wrong = np.flatnonzero(~(np.abs(lengths - 1.0) <= UNIT_TOLERANCE))
     if len(wrong):
         raise EmbeddingInvalid(

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retriever.spread import Moments, Spread
+
+
+def units(rng: np.random.Generator, count: int, dim: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    vectors = rng.standard_normal((count, dim)) + 0.3
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(2, 60), dim=st.integers(2, 20), removed=st.integers(0, 30))
+def test_the_closed_form_is_what_a_scan_finds(seed: int, count: int, dim: int, removed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kept, gone, query = units(rng, count, dim), units(rng, removed, dim), units(rng, 1, dim)[0]
+    moments = Moments.of(gone).changed(kept[:1], gone[:0]).changed(kept[1:], gone) if removed else Moments.none().changed(kept, gone)
+    scores = kept.astype(np.float64) @ query.astype(np.float64)
+    spread = moments.spread(query)
+    assert spread.mean == pytest.approx(scores.mean(), abs=1e-9)
+    assert spread.std == pytest.approx(scores.std(), abs=1e-5)
+
+
+def test_a_large_space_is_summed_in_blocks() -> None:
+    vectors = units(np.random.default_rng(0), 20_000, 4)
+    scores = vectors.astype(np.float64) @ vectors[0].astype(np.float64)
+    assert Moments.of(vectors).spread(vectors[0]).std == pytest.approx(scores.std(), abs=1e-9)
+
+
+def test_scores_that_are_all_the_same_contribute_nothing() -> None:
+    same = np.repeat(units(np.random.default_rng(1), 1, 8), 50, axis=0)
+    for spread in (Moments.of(same).spread(same[0]), Spread.of(np.full(50, 0.1) + 0.2)):
+        assert spread.std == 0.0
+        assert spread.standard(np.array([0.3, 9.0])).tolist() == [0.0, 0.0]
+
+
+def test_moments_of_nothing_are_left_when_everything_is_removed() -> None:
+    vectors = units(np.random.default_rng(2), 9, 3)
+    assert Moments.of(vectors).changed(vectors[:0], vectors).count == 0
+    assert Moments.none().spread(vectors[0]) == Spread(0.0, 0.0)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=20, unique=True))
+def test_standard_scores_have_mean_0_and_deviation_1(scores: list[float]) -> None:
+    raw = np.array(scores)
+    if (spread := Spread.of(raw)).std > 1e-3:
+        standard = spread.standard(raw)
+        assert (standard.mean(), standard.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
