@@ -1,9 +1,6 @@
-"""Answers a question from a view: allow, propose, score, fuse, explain. Knows nothing of HTTP and storage.
+"""Answers a question from a view: allow, propose, score and fuse, explain. Knows nothing of HTTP and storage.
 
-Every source with something to say proposes its own best rows; every proposed row is then scored exactly in every one of them. A raw
-score becomes standard deviations above the source's mean over the whole space, so that sources of different scales can be added:
-
-    score(x) = sum over sources s of weight_s * (raw_s(x) - mean_s) / std_s
+Every source with something to say proposes its own best rows; every proposed row is then scored exactly in every one of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +10,8 @@ import numpy as np
 
 from retriever.errors import EmbeddingInvalid, NothingToRetrieve
 from retriever.filters import Condition, passing, rows_of
-from retriever.items import Bools, Doubles, Item, Rows
+from retriever.fusion import first_places, fuse, union
+from retriever.items import Doubles, Item, Rows
 from retriever.sources import Content, LikedTogether, Prior, Query, Similar, Source
 from retriever.view import View
 from servicekit.context import stage
@@ -75,20 +73,18 @@ def retrieve(view: View, question: Question, proposals: int) -> Answer:
         sources = speaking(view, question, liked)
     with stage("search"):
         proposed = {name: source.top(allowed, proposals) for name, source in sources.items()}
-        pool = np.flatnonzero(allowed) if searched <= proposals else _union(proposed, len(allowed))
+        pool = np.flatnonzero(allowed) if searched <= proposals else union(proposed.values(), len(allowed))
     with stage("score"):
-        raw = {name: source.raw(pool) for name, source in sources.items()}
-        standard = {name: source.spread.standard(raw[name]) for name, source in sources.items()}
-        fused = np.zeros(len(pool))
-        for name, scores in standard.items():
-            fused += question.weights[name] * scores
-        best = first_places(fused, lambda place: view.item(int(pool[place])).id, question.k)
+        fused = fuse(sources, question.weights, pool)
+        best = first_places(fused.scores, lambda place: view.item(int(pool[place])).id, question.k)
     with stage("explain"):
         said = {
-            name: _said(source, pool[best], raw[name][best], standard[name][best], proposed[name][0]) for name, source in sources.items()
+            name: _said(source, pool[best], fused.raw[name][best], fused.standard[name][best], proposed[name][0])
+            for name, source in sources.items()
         }
     found = [
-        Found(view.item(int(pool[place])), float(fused[place]), {name: said[name][at] for name in said}) for at, place in enumerate(best)
+        Found(view.item(int(pool[place])), float(fused.scores[place]), {name: said[name][at] for name in said})
+        for at, place in enumerate(best)
     ]
     unknown = [name for name in dict.fromkeys(question.liked) if name not in view.row_of]
     return Answer(found, unknown, searched, len(pool))
@@ -113,21 +109,6 @@ def speaking(view: View, question: Question, liked: Rows) -> dict[str, Source]:
         "popular": lambda: Prior(view),
     }
     return {name: make() for name, make in made.items() if ready[name] and question.weights.get(name, 0.0) > 0}
-
-
-def first_places(scores: Doubles, id_of: Callable[[int], str], k: int) -> list[int]:
-    """Places of the `k` largest `scores`, best first; of equal ones the smaller id."""
-    last = np.partition(scores, len(scores) - k)[len(scores) - k] if len(scores) > k else -np.inf
-    places: list[int] = np.flatnonzero(scores >= last).tolist()
-    return sorted(places, key=lambda place: (-scores[place], id_of(place)))[:k]
-
-
-def _union(proposed: Mapping[str, Sequence[Rows]], count: int) -> Rows:
-    mask: Bools = np.zeros(count, np.bool_)
-    for lists in proposed.values():
-        for rows in lists:
-            mask[rows] = True
-    return np.flatnonzero(mask)
 
 
 def _said(source: Source, rows: Rows, raw: Doubles, standard: Doubles, own: Rows) -> list[Said]:
