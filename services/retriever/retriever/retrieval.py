@@ -78,14 +78,15 @@ def retrieve(view: View, question: Question, proposals: int) -> Answer:
         fused = fuse(sources, question.weights, pool)
         best = first_places(fused.scores, lambda place: view.item(int(pool[place])).id, question.k)
     with stage("explain"):
+        rows = pool[best]
         said = {
-            name: _said(source, pool[best], fused.raw[name][best], fused.standard[name][best], proposed[name][0])
+            name: _said(source, rows, fused.raw[name][best], fused.standard[name][best], proposed[name][0])
             for name, source in sources.items()
         }
-    found = [
-        Found(view.item(int(pool[place])), float(fused.scores[place]), {name: said[name][at] for name in said})
-        for at, place in enumerate(best)
-    ]
+        found = [
+            Found(view.item(row), score, {name: of[at] for name, of in said.items()})
+            for at, (row, score) in enumerate(zip(rows.tolist(), fused.scores[best].tolist(), strict=True))
+        ]
     unknown = [name for name in dict.fromkeys(question.liked) if name not in view.row_of]
     return Answer(found, unknown, searched, len(pool))
 
