@@ -68,24 +68,31 @@ def test_removing_a_topic_searches_without_it(person: Person) -> None:
     assert person.shown_ids() == [item["id"] for item in after.answered["items"]]
 
 
-def test_a_removed_topic_takes_its_books_with_it(person: Person) -> None:
-    person.visit()
-    person.say(INTEREST)
-    person.add_topic("vampires")
-    with_it = person.shown_ids()
-    person.remove_topic("vampires")
-    assert person.shown_ids() != with_it
-    assert not any("vampires" in reason for reason in person.texts(".reason-text"))
-
-
 def test_adding_a_topic_searches_for_it_too(person: Person) -> None:
     person.visit()
     before = person.say(INTEREST)
+    shown = person.shown_ids()
     after = person.add_topic("vampires")
     assert after.asked["topics"] == [*(topic["text"] for topic in before.answered["topics"]), "vampires"]
     assert person.texts(".chip .caption")[-1] == "proposed by you"
     assert person.texts(".spoke") == ["Topics chosen by you"]
-    assert any("vampires" in reason for reason in person.texts(".reason-text"))
+    assert person.shown_ids() == [item["id"] for item in after.answered["items"]] != shown
+
+
+def test_a_topic_alone_finds_books_for_it(person: Person) -> None:
+    person.visit()
+    assert person.add_topic("vampires").asked["topics"] == ["vampires"]
+    assert person.texts("h1") == ["About vampires"]
+    assert sum("vampires" in reason for reason in person.texts(".reason-text")) >= 9
+
+
+def test_a_removed_topic_takes_its_books_with_it(person: Person) -> None:
+    person.visit()
+    person.add_topic("vampires")
+    person.add_topic("gardening")
+    person.remove_topic("vampires")
+    assert person.texts(".chip-text") == ["gardening"]
+    assert not any("vampires" in reason for reason in person.texts(".reason-text"))
 
 
 def test_a_new_interest_asks_the_expander_again(person: Person) -> None:

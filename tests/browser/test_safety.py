@@ -89,7 +89,9 @@ def test_a_gateway_that_is_gone_is_named_and_can_be_asked_again(person: Person) 
 
 def test_a_book_of_the_address_that_does_not_exist_is_named(person: Person) -> None:
     person.visit("#liked=no-such-book&liked=7")
-    expect(person.page.get_by_text("Not in this catalogue")).to_contain_text("no-such-book")
+    expect(person.page.locator(".notice")).to_contain_text("no-such-book")
+    assert person.texts(".liked .caption")[0] == "Not in this catalogue"
+    assert person.texts("h1") == ["Because you liked The Hobbit"]
     assert person.texts(".rung") == ["Rung 2: a few liked books"]
 
 

@@ -2,10 +2,11 @@
 
 const ROOT = new URL("../", import.meta.url);
 
-/** The gateway said no, or nothing. `message` is the problem's detail (RFC 9457), which names the value and the remedy. */
+/** The gateway said no, or nothing (`status` 0). `message` is the problem's detail (RFC 9457), which names the value and the remedy. */
 export class Refused extends Error {
-  constructor({ title, detail, request_id: requestId = null }) {
+  constructor({ status, title, detail, request_id: requestId = null }) {
     super(detail);
+    this.status = status;
     this.title = title;
     this.requestId = requestId;
   }
@@ -18,7 +19,7 @@ async function ask(path, options = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     const detail = "The gateway can not be reached. What you entered is kept; try again when it runs.";
-    throw new Refused({ title: "No connection", detail });
+    throw new Refused({ status: 0, title: "No connection", detail });
   }
   let body = null;
   try {
@@ -28,7 +29,7 @@ async function ask(path, options = {}) {
   }
   if (response.ok && body !== null) return body;
   const detail = `The gateway answered with status ${response.status} and without an explanation.`;
-  throw new Refused({ title: response.statusText || "Refused", detail, ...body });
+  throw new Refused({ title: response.statusText, detail, ...body, status: response.status });
 }
 
 /** A RecommendationRequest in, a RecommendationResponse out. */

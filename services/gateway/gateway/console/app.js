@@ -58,7 +58,8 @@ function showEntered() {
 }
 
 function show(answer) {
-  const names = state.liked.map(({ id }) => nameOf(id) ?? "a book");
+  const found = state.liked.filter(({ id }) => !answer.unknown_items.includes(id));
+  const names = found.map(({ id }) => nameOf(id) ?? "a book");
   const chosen = state.topics !== null;
   if (!chosen) proposed = answer.topics;
   const made = topicsWords(answer.topics, { chosen, asked: interests().length > 0 });
@@ -134,5 +135,6 @@ addEventListener("hashchange", () => {
   clearTimeout(timer);
   update(showEntered());
 });
+byId("examples").hidden = !isBlank();
 update(showEntered());
 showStatus();

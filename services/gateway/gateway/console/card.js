@@ -4,13 +4,6 @@ import { describe, few, when } from "./book.js";
 import { cover } from "./cover.js";
 import { element, icon } from "./element.js";
 
-const SOURCES = {
-  content: "Subject",
-  similar: "Similar",
-  collaborative: "Readers",
-  popular: "Everyone",
-};
-
 const percent = (share) => `${Math.round(share * 100)} %`;
 
 function rating(value) {
@@ -34,11 +27,12 @@ function relevanceBar(relevance, reasons) {
 }
 
 function reasonLine(reason) {
+  const title = `The ${reason.source} source gave ${percent(reason.share)} of this book's score`;
   return element(
     "li",
-    { class: `reason source-${reason.source}`, title: `${SOURCES[reason.source]}: ${percent(reason.share)} of this book's score` },
-    element("span", { class: "source" }, SOURCES[reason.source]),
+    { class: `reason source-${reason.source}`, title },
     element("span", { class: "reason-text" }, reason.text),
+    element("span", { class: "source" }, `${reason.source} ${percent(reason.share)}`),
   );
 }
 

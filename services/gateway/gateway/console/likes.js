@@ -18,7 +18,7 @@ async function lookUp(id) {
   try {
     remember(describe(await getItem(id)));
   } catch (error) {
-    remember({ ...describe({ id, title: `Book ${id}` }), fault: error.message });
+    remember({ ...describe({ id, title: `Book ${id}` }), fault: error.status === 404 ? "Not in this catalogue" : error.message });
   }
 }
 

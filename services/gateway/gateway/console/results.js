@@ -7,7 +7,7 @@ import { timingsBar } from "./timings.js";
 
 const notice = (kind, title, text) => element("div", { class: `notice ${kind}` }, element("strong", {}, title), element("p", {}, text));
 
-function notices({ degraded, unknown_items: unknown = [] }) {
+function notices({ degraded, unknown_items: unknown }) {
   const found = degraded.map(degradedWords).map(({ title, text }) => notice("degraded", title, text));
   const lost = `Not in this catalogue, so left out of the answer: ${unknown.join(", ")}.`;
   return unknown.length > 0 ? [...found, notice("unknown", "Some liked books are unknown here", lost)] : found;
@@ -18,10 +18,19 @@ function nothingFits() {
   return element("div", { class: "panel empty" }, element("h2", {}, "No books found"), element("p", {}, text));
 }
 
+/** What went wrong, for a person; the problem's own words follow. */
+function failureWords({ status }) {
+  if (status === 0) return "The gateway does not answer";
+  if (status === 429 || status === 503) return "Too much to do at the moment";
+  return status < 500 ? "This could not be searched" : "Something is out of order";
+}
+
 function refusal(error, retry) {
-  const id = error.requestId ? element("p", { class: "caption" }, `Request ${error.requestId}`) : null;
-  const again = element("button", { class: "plain", type: "button", onclick: retry }, "Try again");
-  const words = [element("h2", {}, error.title), element("p", {}, error.message)];
+  const source = [`${error.status || ""} ${error.title}`.trim(), error.requestId && `request ${error.requestId}`];
+  const id = element("p", { class: "caption" }, source.filter(Boolean).join(", "));
+  const mayPass = error.status === 0 || error.status === 429 || error.status >= 500;
+  const again = mayPass ? element("button", { class: "plain", type: "button", onclick: retry }, "Try again") : null;
+  const words = [element("h2", {}, failureWords(error)), element("p", { class: "detail" }, error.message)];
   return element("div", { class: "panel problem", role: "alert" }, ...words, again, id);
 }
 
@@ -37,6 +46,7 @@ export function showWaiting(isWaiting) {
 
 /** `title` heads the books, `made` says who proposed the topics (or null). */
 export function showAnswer(answer, { title, made, like }) {
+  byId("results").classList.remove("failed");
   const hadFocus = byId("cards").contains(document.activeElement);
   byId("answer-title").textContent = title;
   const spoke = made === null ? null : element("span", { class: "spoke" }, made);
@@ -51,6 +61,7 @@ export function showAnswer(answer, { title, made, like }) {
 }
 
 export function showProblem(error, retry) {
+  byId("results").classList.add("failed");
   for (const id of ["made", "notices", "cards"]) byId(id).replaceChildren();
   byId("answer-title").textContent = "No answer this time";
   byId("message").replaceChildren(refusal(error, retry));

@@ -11,7 +11,10 @@ const colour = (name) => `stage-${name in STAGES ? name : "rest"}`;
 /** [{name, label, ms}], with what no stage accounts for as "gateway". Stages that ran side by side can sum to more than the total. */
 function parts(timings) {
   const { total = 0, ...stages } = timings;
-  const found = Object.entries(stages).map(([name, ms]) => ({ name, label: STAGES[name] ?? name.replaceAll("_", " "), ms }));
+  const order = [...Object.keys(STAGES), ...Object.keys(stages)];
+  const found = Object.entries(stages)
+    .sort(([one], [other]) => order.indexOf(one) - order.indexOf(other))
+    .map(([name, ms]) => ({ name, label: STAGES[name] ?? name.replaceAll("_", " "), ms }));
   const rest = total - found.reduce((sum, part) => sum + part.ms, 0);
   return rest > 0.05 ? [...found, { name: "rest", label: "gateway", ms: rest }] : found;
 }
