@@ -40,6 +40,20 @@ EXAMPLES: Any = {
 }
 
 
+class _Recommendation(wire.Recommendation):
+    attributes: dict[str, Any]
+
+
+class _Recommended(wire.RecommendationResponse):
+    """The answer without a second look at every word of the attributes, which were checked when the item was stored."""
+
+    items: tuple[_Recommendation, ...]
+
+
+class _Similar(wire.SimilarResponse):
+    items: tuple[_Recommendation, ...]
+
+
 def _gateway(request: Request) -> Gateway:
     opened: Gateway = request.app.state.gateway
     return opened
@@ -67,7 +81,7 @@ async def recommend(request: Request, body: Annotated[wire.RecommendationRequest
         exclude=body.exclude,
     )
     answer = await _gateway(request).recommend(asked, body.deadline_ms)
-    return _answer(wire.RecommendationResponse, _fields(answer))
+    return _answer(_Recommended, _fields(answer))
 
 
 async def add_events(request: Request) -> Response:
@@ -161,7 +175,7 @@ async def list_similar(
     conditions = {} if filter is None else _plain(_checked_filter(filter))
     item, answer = await _gateway(request).similar(item_id, k, conditions, deadline_ms)
     shown = _fields(answer)
-    return _answer(wire.SimilarResponse, {"item": item.fields(), "items": shown["items"], "degraded": shown["degraded"]})
+    return _answer(_Similar, {"item": item.fields(), "items": shown["items"], "degraded": shown["degraded"]})
 
 
 async def get_user(request: Request, user_id: Annotated[Id, Path()]) -> Response:

@@ -3,12 +3,14 @@
 import base64
 import binascii
 import math
+import re
 import struct
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
 
 MAX_DIMENSION = 4096
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Wire(BaseModel):
@@ -30,7 +32,7 @@ def _one_line(value: str) -> str:
 
 
 def _storable(value: str) -> str:
-    if "\x00" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+    if _UNSTORABLE.search(value):
         raise ValueError("contains a NUL or a lone surrogate, which UTF-8 stores can not hold; remove it")
     return value
 
