@@ -67,21 +67,18 @@ def build(settings: Settings) -> FastAPI:
 
 
 async def _check(catalogue: Cooccurrence, llm: Chat | None) -> None:
-    """Raises `NotReady` when neither the artefact nor the LLM can be used.
+    """Raises `NotReady` when the artefact is broken and no LLM can stand in for it.
 
-    Without an LLM, a missing file is no reason: nothing has been imported yet, and the answer "no topics" is the right one.
+    A missing file is no reason, whatever the LLM does: nothing has been imported yet, and "no topics" is then the right answer.
     """
     try:
-        return await catalogue.check()
-    except ArtefactMissing as error:
+        await catalogue.check()
+    except ArtefactMissing:
+        return
+    except ArtefactBroken as broken:
         if llm is None:
-            return None
-        reason = str(error)
-    except ArtefactBroken as error:
-        reason = str(error)
-    if llm is None:
-        raise NotReady(reason)
-    try:
-        return await llm.check()
-    except LlmFailed as error:
-        raise NotReady(f"{error}; {reason}") from error
+            raise NotReady(str(broken)) from broken
+        try:
+            await llm.check()
+        except LlmFailed as failed:
+            raise NotReady(f"{failed}; {broken}") from failed

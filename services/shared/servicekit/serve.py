@@ -22,13 +22,16 @@ class DrainingServer(uvicorn.Server):
         self._drained_app, self._delay_s = app, delay_s
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Replaces uvicorn's, which raises the signal again at the end: a drained process ends with status 0."""
         health = self._drained_app.state.health
-        if health.draining or self._delay_s == 0 or sig == signal.SIGINT:
-            health.draining = True
-            super().handle_exit(sig, frame)
-            return
+        if health.draining:
+            self.force_exit = sig == signal.SIGINT  # a second Ctrl-C does not wait for requests in flight
         health.draining = True
-        asyncio.get_running_loop().call_later(self._delay_s, super().handle_exit, sig, frame)
+        delay = 0.0 if sig == signal.SIGINT else self._delay_s
+        asyncio.get_running_loop().call_later(delay, self._close)
+
+    def _close(self) -> None:
+        self.should_exit = True
 
 
 def serve(service: str, settings_type: type[SettingsType], build: Callable[[SettingsType], FastAPI]) -> None:

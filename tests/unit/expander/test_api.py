@@ -85,21 +85,22 @@ async def test_ready_when_only_the_llm_is_there(service: Service, llm: FakeLlm) 
         assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_not_ready_when_neither_is_there(service: Service) -> None:
-    async with service(llm_url="http://127.0.0.1:9/v1") as client:
-        answer = await client.get("/readyz")
-    assert answer.status_code == 503
-    assert "not reachable" in answer.json()["detail"]
-
-
-async def test_not_ready_with_a_broken_artefact_alone(service: Service, artefact: Path) -> None:
+@pytest.mark.parametrize("llm_url", ["", "http://127.0.0.1:9/v1"])
+async def test_not_ready_with_a_broken_artefact_and_no_llm(service: Service, artefact: Path, llm_url: str) -> None:
     artefact.write_text("{")
-    async with service() as client:
+    async with service(llm_url=llm_url) as client:
         assert (await client.get("/readyz")).status_code == 503
 
 
-async def test_ready_before_the_first_import(service: Service) -> None:
-    async with service() as client:
+async def test_ready_with_a_broken_artefact_while_the_llm_answers(service: Service, artefact: Path, llm: FakeLlm) -> None:
+    artefact.write_text("{")
+    async with service(llm_url=llm.url) as client:
+        assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("llm_url", ["", "http://127.0.0.1:9/v1"])
+async def test_ready_before_the_first_import_whatever_the_llm_does(service: Service, llm_url: str) -> None:
+    async with service(llm_url=llm_url) as client:
         assert (await client.get("/readyz")).status_code == 200
 
 
