@@ -18,8 +18,6 @@ class Retriever:
             raise Unreachable("retriever is not reachable")
         listed = tuple(Candidate(item, item.title(), {"n": place}, -place, {}) for place, item in enumerate(self.items))
         return Found(listed, {"popular": 1})
-            tuple(Candidate(item, item.title(), {"n": place}, count - place, {}) for place, item in enumerate(self.items)), {"popular": 1}
-        )
 
 
 def best(held: PopularList, k: int = 9, **conditions: object) -> list[str]:
