@@ -8,20 +8,20 @@ from numpy.typing import NDArray
 
 from pipelines.interactions import Interactions
 
-LIST_LENGTH = 20
+MIN_TOUCHED = 6
+"""Users with fewer items are not counted: they mostly came for the one book everybody has, and say little of taste."""
 
 
 def scores(interactions: Interactions) -> NDArray[np.float64]:
-    """`(n_items,)`: interactions, each counted 1 / min(20, items of its user).
-
-    Of all orders that are the same for everybody, the one by this score has the highest expected recall@20, because recall@20 of a
-    fixed list is a sum over its items of exactly this weight.
-    """
+    """`(n_items,)`: how many users with at least MIN_TOUCHED items touched the item; all users count where nobody has as many."""
     per_user = np.asarray(interactions.matrix.sum(axis=1)).ravel()
-    return np.asarray(interactions.matrix.T @ (1 / np.clip(per_user, 1, LIST_LENGTH))).ravel().astype(np.float64)
+    counted = per_user >= MIN_TOUCHED
+    if not counted.any():
+        counted[:] = True
+    return np.asarray(interactions.matrix.T @ counted.astype(np.float64)).ravel()
 
 
 def rows(interactions: Interactions) -> Iterator[dict[str, Any]]:
-    """The rows of the `popular` space: log(1 + score), because popularity is heavy-tailed and is fused as a standard score."""
-    for item, score in zip(interactions.items, np.log1p(scores(interactions)), strict=True):
-        yield {"id": item, "score": round(float(score), 6)}
+    """The rows of the `popular` space."""
+    for item, score in zip(interactions.items, scores(interactions), strict=True):
+        yield {"id": item, "score": float(score)}

@@ -1,35 +1,29 @@
 """The popularity prior."""
 
-import itertools
-
 import numpy as np
-import pytest
 from scipy import sparse
 
 from pipelines import popularity
-from pipelines.evaluate import metrics
 from pipelines.interactions import Interactions
 
 
-def shelves(random: np.random.Generator, items: int) -> Interactions:
-    matrix = sparse.csr_matrix((random.random((60, items)) < random.random((60, 1))).astype(np.float32))
+def shelves(*sizes: int) -> Interactions:
+    """One user per size, who touched the first `size` items."""
+    items = max(sizes)
+    matrix = sparse.csr_matrix(np.array([[1.0] * size + [0.0] * (items - size) for size in sizes], np.float32))
     return Interactions(matrix, tuple(f"{item:02}" for item in range(items)))
 
 
-def test_no_other_fixed_list_has_a_higher_recall_on_the_same_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(popularity, "LIST_LENGTH", 3)
-    interactions = shelves(np.random.default_rng(3), items=8)
-    users = [{interactions.items[i] for i in row.indices} for row in interactions.matrix if row.nnz]
-
-    def mean_recall(ranking: tuple[str, ...]) -> float:
-        return float(np.mean([metrics.recall(ranking, targets, 3) for targets in users]))
-
-    ours = tuple(interactions.items[i] for i in np.argsort(-popularity.scores(interactions))[:3])
-    assert mean_recall(ours) >= max(map(mean_recall, itertools.combinations(interactions.items, 3))) - 1e-9
+def test_users_with_a_handful_of_items_are_not_counted() -> None:
+    few, enough = popularity.MIN_TOUCHED - 1, popularity.MIN_TOUCHED
+    assert popularity.scores(shelves(few, few, enough)).tolist() == [1.0] * enough
 
 
-def test_rows_name_every_item_once_with_a_finite_score() -> None:
-    interactions = shelves(np.random.default_rng(4), items=5)
-    rows = list(popularity.rows(interactions))
-    assert [row["id"] for row in rows] == list(interactions.items)
-    assert all(0 <= row["score"] < 10 for row in rows)
+def test_where_nobody_has_enough_items_everybody_counts() -> None:
+    assert popularity.scores(shelves(1, 2, 3)).tolist() == [3, 2, 1]
+
+
+def test_rows_name_every_item_once() -> None:
+    rows = list(popularity.rows(shelves(8, 7)))
+    assert [row["id"] for row in rows] == [f"{item:02}" for item in range(8)]
+    assert [row["score"] for row in rows] == [2.0] * 7 + [1.0]
