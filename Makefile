@@ -55,7 +55,7 @@ evaluate: .venv/tested ## Measure the served pipeline on held-out positives; wri
 	@$(BIN)/python -m pipelines evaluate --state $(STATE)-evaluate
 
 bench: .venv/tested ## Time a recommendation against the raw encode and search, as ratios in one run
-	@$(BIN)/python tests/bench/recommendation.py
+	@$(BIN)/python tests/bench/recommendation.py --state $(STATE)
 
 openapi: .venv/tested ## Write tests/contract/openapi/*.json from the services; a test compares them
 	@$(BIN)/python tests/contract/write_openapi.py

@@ -62,13 +62,13 @@ def _encode_embedding(values: tuple[float, ...]) -> str:
     return base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode("ascii")
 
 
-Text = Annotated[str, AfterValidator(_storable), AfterValidator(_one_line), StringConstraints(max_length=500)]
+Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_storable), AfterValidator(_one_line)]
 """One line of words: an interest, a topic, a title. White space is folded; 1 to 500 characters."""
 
-LongText = Annotated[str, AfterValidator(_storable), StringConstraints(max_length=20_000)]
+LongText = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
 """A description; up to 20,000 characters."""
 
-Id = Annotated[str, AfterValidator(_storable), StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s/?#]+$")]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s/?#]+$"), AfterValidator(_storable)]
 """A stable identifier of an item or a user: 1 to 128 characters without white space, '/', '?' or '#'."""
 
 Embedding = Annotated[

@@ -54,3 +54,8 @@ def test_an_id_that_would_break_a_path_is_refused(bad: str) -> None:
 def test_an_unknown_field_is_refused_rather_than_ignored() -> None:
     with pytest.raises(ValidationError, match="intrests"):
         RecommendationRequest.model_validate({"intrests": ["dune"]})
+
+
+def test_a_text_that_is_too_long_is_told_so_in_characters() -> None:
+    with pytest.raises(ValidationError, match="at most 500 characters"):
+        TypeAdapter(Text).validate_python("x" * 501)
