@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
+from retriever.centred import NOWHERE, Centre
 from retriever.errors import StorageFailed
 from retriever.items import Floats, Item
 from retriever.spaces import POPULAR, Scores, Upload
@@ -22,6 +23,7 @@ from retriever.words import every_word, in_title
 VERSION = 1
 SCHEMA = f"""
 CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL, dimension INTEGER NOT NULL);
+CREATE TABLE centre (one INTEGER PRIMARY KEY CHECK (one = 1), mean BLOB NOT NULL, items INTEGER NOT NULL);
 CREATE TABLE items (
     number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, attributes TEXT NOT NULL, text TEXT, embedding BLOB NOT NULL
 );
@@ -129,6 +131,17 @@ class Catalogue:
             rows = reader.execute("SELECT id, title, attributes, NULL, embedding FROM items ORDER BY number").fetchall()
         embeddings = np.frombuffer(b"".join(row[4] for row in rows), "<f4").astype(np.float32)
         return [_item(*row[:4]) for row in rows], embeddings.reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
+
+    def keep_centre(self, centre: Centre) -> None:
+        """Remembers where items are seen from, so that a restart changes no answer."""
+        with self._writing() as writer:
+            writer.execute("REPLACE INTO centre VALUES (1, ?, ?)", (centre.mean.astype("<f8").tobytes(), centre.items))
+
+    def centre(self) -> Centre:
+        """The last kept; NOWHERE before the first."""
+        with self._reading() as reader:
+            row = reader.execute("SELECT mean, items FROM centre").fetchone()
+        return Centre(np.frombuffer(row[0], "<f8").astype(np.float64), row[1]) if row else NOWHERE
 
     def replace_space(self, name: str, upload: Upload) -> None:
         """Puts `upload` in the place of the whole space."""

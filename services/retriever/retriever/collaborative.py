@@ -1,11 +1,12 @@
 """Scores items by what was liked together with the liked ones. Knows nothing of text, except through loans.
 
-With neighbour lists the score of x is the sum of W[l, x] over the liked items l (item-to-item filtering, as in EASE: Steck 2019,
-equation 1). With vectors it is the cosine of x with the mean of the liked vectors. A cold item's score is its lenders' mean score.
+Each liked item is a voice. A warm one speaks for itself; a cold one through its lenders, with equal shares. With neighbour lists the
+score of x is the sum over the voices of W[voice, x] (item-to-item filtering, as in EASE: Steck 2019, equation 1). With vectors it is the
+cosine of x with the mean of the voices. A cold item's score is its lenders' mean score.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -55,61 +56,70 @@ class Collaborative:
         number = np.concatenate((self.number, arrived))
         warm = live & (number != COLD)
         loans = self.loans.changed(segment, warm, live & ~warm, new)
-        return type(self)(self.upload, self.content, self.number_of, number, loans)
+        return replace(self, number=number, loans=loans)
+
+    def without_loans(self) -> Self:
+        """For a new centre: everybody's lenders are to be searched anew."""
+        return replace(self, loans=Loans.none(self.loans.lenders.shape[1]))
 
     def moved(self, live: Bools, to: Rows) -> Self:
         """After compaction: only live rows are left, and row r has become row `to[r]`."""
-        return type(self)(self.upload, self.content, self.number_of, self.number[live], self.loans.moved(to))
+        return replace(self, number=self.number[live], loans=self.loans.moved(to))
 
-    def heard(self, rows: Rows) -> Rows:
-        """Those of the liked `rows` of which the space says something itself."""
-        heard: Rows = rows[self.number[rows] != COLD]
-        return heard
+    def voice(self, row: int) -> Rows:
+        """The warm rows that speak for `row`: itself, or its lenders; none when there is nobody."""
+        return np.array([row]) if self.number[row] != COLD else self.loans.lenders_of(row)
 
-    def scores(self, liked: Rows) -> Doubles:
-        """Raw score of every row `(count,)` for the `liked` rows, which must have been heard."""
-        by_number = _scores(self.content, self.number[liked])
+    def scores(self, voices: Sequence[Rows]) -> Doubles:
+        """Raw score of every row `(count,)`; each of `voices` holds warm rows with equal shares."""
+        by_number = _scores(self.content, [self.number[voice] for voice in voices])
         raw = np.where(self.number == COLD, 0.0, by_number[self.number])
         raw[self.loans.cold] = self.loans.means(raw)
         return raw
 
-    def contributions(self, liked: Rows, rows: Rows) -> Doubles:
-        """What each of the `liked` rows adds to the score of each of `rows`, `(liked, rows)`; for a cold row through its lenders."""
-        lenders = [self.loans.lenders_of(int(row)) if self.number[row] == COLD else np.array([row]) for row in rows]
-        asked = np.concatenate(lenders) if lenders else np.empty(0, np.int64)
-        table = _contributions(self.content, self.number[liked], self.number[asked])
-        given, start = np.zeros((len(liked), len(rows))), 0
-        for column, group in enumerate(lenders):
+    def contributions(self, voices: Sequence[Rows], rows: Rows) -> Doubles:
+        """What each of `voices` adds to the score of each of `rows`, `(voices, rows)`; for a cold row through its lenders."""
+        asked = [self.voice(int(row)) for row in rows]
+        table = _contributions(self.content, [self.number[voice] for voice in voices], self.number[np.concatenate(asked)])
+        given, start = np.zeros((len(voices), len(rows))), 0
+        for column, group in enumerate(asked):
             if len(group):
                 given[:, column] = table[:, start : start + len(group)].mean(axis=1)
             start += len(group)
         return given
 
 
-def _scores(content: Neighbours | Vectors, liked: Rows) -> Doubles:
-    """By number `(ids,)`, for the liked numbers."""
+def _scores(content: Neighbours | Vectors, voices: Sequence[Rows]) -> Doubles:
+    """By number `(ids,)`; each of `voices` holds numbers with equal shares."""
     if isinstance(content, Neighbours):
         total = np.zeros(len(content.starts) - 1)
-        for number in liked:
-            mine = content.of(number)
-            total[content.others[mine]] += content.weights[mine]
+        for voice in voices:
+            for number in voice:
+                mine = content.of(number)
+                total[content.others[mine]] += content.weights[mine] / len(voice)
         return total
-    mean = content.vectors[liked].mean(axis=0, dtype=np.float64)
+    mean = _spoken(content, voices).mean(axis=0)
     length = float(np.sqrt(np.square(mean).sum()))
     unit = mean / length if length > 0 else mean
     cosines: Doubles = np.einsum("nd,d->n", content.vectors, unit.astype(np.float32)).astype(np.float64)
     return cosines
 
 
-def _contributions(content: Neighbours | Vectors, liked: Rows, numbers: Rows) -> Doubles:
-    """Of each liked number to each of `numbers`, `(liked, numbers)`."""
+def _contributions(content: Neighbours | Vectors, voices: Sequence[Rows], numbers: Rows) -> Doubles:
+    """Of each voice to each of `numbers`, `(voices, numbers)`."""
     if isinstance(content, Vectors):
-        products: Doubles = np.einsum("ld,nd->ln", content.vectors[liked], content.vectors[numbers]).astype(np.float64)
+        products: Doubles = np.einsum("ld,nd->ln", _spoken(content, voices), content.vectors[numbers])
         return products
-    given, line = np.zeros((len(liked), len(numbers))), np.zeros(len(content.starts) - 1)
-    for place, number in enumerate(liked):
-        mine = content.of(number)
-        line[content.others[mine]] = content.weights[mine]
-        given[place] = line[numbers]
-        line[content.others[mine]] = 0.0
+    given, line = np.zeros((len(voices), len(numbers))), np.zeros(len(content.starts) - 1)
+    for place, voice in enumerate(voices):
+        for number in voice:
+            mine = content.of(number)
+            line[content.others[mine]] = content.weights[mine]
+            given[place] += line[numbers] / len(voice)
+            line[content.others[mine]] = 0.0
     return given
+
+
+def _spoken(content: Vectors, voices: Sequence[Rows]) -> Doubles:
+    """The mean vector of each voice `(voices, dim)`."""
+    return np.stack([content.vectors[voice].mean(axis=0, dtype=np.float64) for voice in voices])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from retriever.catalogue import Catalogue, Identity
+from retriever.centred import Centre
 from retriever.errors import EmbeddingInvalid, FingerprintMismatch, IndexNotLoaded, ItemUnknown
 from retriever.items import Doubles, Floats, Item
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
@@ -101,19 +102,27 @@ class Library:
             raise IndexNotLoaded(f"The nearest vector to that of row {row} has the cosine {scores[0, 0]}; restart to rebuild the index.")
 
     def _load(self) -> View:
-        view = View.empty(self._lenders)
+        centre = self.catalogue.centre()
+        view = View.empty(self._lenders, centre)
         items, embeddings = self.catalogue.all()
         if items:
             view = view.with_items(items, embeddings)
         for name, upload in self.catalogue.spaces().items():
             view = view.with_space(name, upload)
+        self._keep_centre(view, centre)
         return view
 
     def _show(self, change: Callable[[View], View]) -> None:
         """Shows what was just committed; should that have failed the last time, from disk."""
         behind, self._shown = not self._shown, False
-        self.view = self._load() if behind else change(self.view)
+        view = self._load() if behind else change(self.view)
+        self._keep_centre(view, self.view.centred.centre)
+        self.view = view
         self._shown = True
+
+    def _keep_centre(self, view: View, before: Centre) -> None:
+        if view.centred.centre is not before:
+            self.catalogue.keep_centre(view.centred.centre)
 
 
 def unknown(name: str) -> ItemUnknown:

@@ -1,7 +1,8 @@
 """Which items an item without interactions borrows its collaborative score from. Knows nothing of the scores.
 
 An item is warm when the uploaded space says something of it, otherwise cold. A cold item borrows from its text-nearest warm items, its
-lenders. They depend on the present catalogue only, not on the order in which items and spaces arrived: a restart changes nothing.
+lenders (nearest from the centre of the catalogue). They depend on the present catalogue and its centre only, not on the order in which
+items and spaces arrived: a restart changes nothing.
 """
 
 from dataclasses import dataclass
@@ -47,6 +48,12 @@ class Loans:
         """After compaction: row r has become row `to[r]`."""
         lenders = np.where(self.lenders == NOBODY, NOBODY, to[self.lenders]).astype(np.int32)
         return Loans(to[self.cold], lenders, self.weakest)
+
+    @property
+    def served(self) -> Bools:
+        """Which cold items have a lender `(c,)`."""
+        has: Bools = (self.lenders != NOBODY).any(axis=1)
+        return has
 
     def means(self, scores: Doubles) -> Doubles:
         """The mean score of each cold item's lenders `(c,)`; 0 without any. `scores` has one entry per row."""

@@ -94,22 +94,17 @@ def retrieve(view: View, question: Question, proposals: int) -> Answer:
 def speaking(view: View, question: Question, liked: Rows) -> dict[str, Source]:
     """The sources that have a positive weight and something to go by."""
     _check_dimensions(view, question.queries)
-    heard = view.collaborative.heard(liked) if view.collaborative else liked[:0]
-    ready = {
-        "content": len(view) > 0 and len(question.queries) > 0,
-        "similar": len(liked) > 0,
-        "collaborative": len(heard) > 0,
-        "popular": len(view) > 0 and view.popular is not None,
+    queries = question.queries if len(view) else ()
+    made: dict[str, Callable[[], Source | None]] = {
+        "content": lambda: Content(view, queries) if queries else None,
+        "similar": lambda: Similar(view, liked) if len(liked) else None,
+        "collaborative": lambda: LikedTogether.of_liked(view, liked) or LikedTogether.of_queries(view, queries),
+        "popular": lambda: Prior(view) if view.popular and len(view) else None,
     }
-    if not any(ready[name] and weight > 0 for name, weight in question.weights.items()):
-        raise NothingToRetrieve(_why_nothing(view, question, ready))
-    made: dict[str, Callable[[], Source]] = {
-        "content": lambda: Content(view, question.queries),
-        "similar": lambda: Similar(view, liked),
-        "collaborative": lambda: LikedTogether(view, heard),
-        "popular": lambda: Prior(view),
-    }
-    return {name: make() for name, make in made.items() if ready[name] and question.weights.get(name, 0.0) > 0}
+    wanted = {name: make() for name, make in made.items() if question.weights.get(name, 0.0) > 0}
+    if sources := {name: source for name, source in wanted.items() if source is not None}:
+        return sources
+    raise NothingToRetrieve(_why_nothing(view, question))
 
 
 def _said(source: Source, rows: Rows, raw: Doubles, standard: Doubles, own: Rows) -> list[Said]:
@@ -129,13 +124,13 @@ def _check_dimensions(view: View, queries: Sequence[Query]) -> None:
             )
 
 
-def _why_nothing(view: View, question: Question, ready: Mapping[str, bool]) -> str:
+def _why_nothing(view: View, question: Question) -> str:
     if not len(view):
         return "The catalogue is empty; add items with POST /v1/items first."
-    usable = [name for name, yes in ready.items() if yes]
     wanted = ", ".join(f"{name} {weight:g}" for name, weight in question.weights.items()) or "none"
-    hint = f"give a positive weight to one of {', '.join(usable)}, or " if usable else ""
+    known = sum(name in view.row_of for name in question.liked)
     return (
-        f"No source can answer (weights: {wanted}; {len(question.queries)} queries, {len(question.liked)} liked ids): {hint}"
-        "send queries for content, ids of known items in liked for similar and collaborative, or upload the spaces they need."
+        f"No source can answer (weights: {wanted}; {len(question.queries)} queries, {known} known of {len(question.liked)} liked ids). "
+        "Send a positive weight for content with queries, for similar or collaborative with known ids in liked, or for popular once "
+        "its space is uploaded."
     )

@@ -17,8 +17,5 @@ class Settings(ServiceSettings):
         default=500, ge=1, le=100_000, description="Items that each source proposes; all proposals are then scored in every source."
     )
     borrowed_from: int = Field(
-        default=30,
-        ge=1,
-        le=1_000,
-        description="Text-nearest items that an item without interactions takes its collaborative score from.",
+        default=10, ge=1, le=1_000, description="Text-nearest items whose interactions stand in for those that an item has not."
     )

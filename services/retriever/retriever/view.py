@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 
+from retriever.centred import NOWHERE, Centre, Centred
 from retriever.collaborative import Collaborative
 from retriever.filters import Columns
 from retriever.items import Bools, Floats, Item, Rows
@@ -48,13 +49,14 @@ class View:
     row_of: Mapping[str, int]
     moments: Moments
     lenders: int
+    centred: Centred
     collaborative: Collaborative | None = None
     popular: Popular | None = None
 
     @classmethod
-    def empty(cls, lenders: int) -> Self:
-        """Without items; `lenders` is how many text-nearest items a cold item borrows from."""
-        return cls(Shelf(), np.zeros(0, np.bool_), {}, Moments.none(), lenders)
+    def empty(cls, lenders: int, centre: Centre = NOWHERE) -> Self:
+        """Without items; `lenders` is how many text-nearest items a cold item borrows from, `centre` where items are seen from."""
+        return cls(Shelf(), np.zeros(0, np.bool_), {}, Moments.none(), lenders, Centred(centre, FlatSegment()))
 
     def __len__(self) -> int:
         """Items, which are the live rows."""
@@ -88,19 +90,24 @@ class View:
         """With the whole of `space` replaced."""
         ids = [item.id for item in self.shelf.items[: len(self.live)]]
         if space == COLLABORATIVE:
-            return replace(self, collaborative=Collaborative.over(upload, self.lenders, self.shelf.segment, ids, self.live))
-        return replace(self, popular=Popular.over(upload, ids, self.live))
+            collaborative = Collaborative.over(upload, self.lenders, self.centred.segment, ids, self.live)
+            loans = collaborative.loans if collaborative else None
+            return replace(self, collaborative=collaborative, popular=self.popular and self.popular.changed([], self.live, loans))
+        loans = self.collaborative.loans if self.collaborative else None
+        return replace(self, popular=Popular.over(upload, ids, self.live, loans))
 
     def _changed(self, live: Bools, row_of: Mapping[str, int], added: Floats, killed: Rows, new_ids: Sequence[str]) -> "View":
-        segment = self.shelf.segment
-        return replace(
-            self,
-            live=live,
-            row_of=row_of,
-            moments=self.moments.changed(added, segment.take(killed)),
-            collaborative=self.collaborative and self.collaborative.changed(segment, new_ids, live),
-            popular=self.popular and self.popular.changed(new_ids, live),
-        )
+        moments = self.moments.changed(added, self.shelf.segment.take(killed))
+        centred, collaborative = self.centred, self.collaborative
+        if due := centred.centre.due(len(row_of)):
+            embeddings = self.shelf.segment.take(np.arange(len(live)))
+            centred = Centred.around(Centre(moments.total / moments.count, moments.count), embeddings)
+        elif len(added):
+            centred.append(len(live) - len(added), added)
+        if collaborative:
+            collaborative = (collaborative.without_loans() if due else collaborative).changed(centred.segment, new_ids, live)
+        popular = self.popular and self.popular.changed(new_ids, live, collaborative.loans if collaborative else None)
+        return View(self.shelf, live, row_of, moments, self.lenders, centred, collaborative, popular)
 
     def compacted(self) -> "View":
         """The same items without the dead rows, on a shelf of its own; the order of the rows stays."""
@@ -113,6 +120,7 @@ class View:
             {name: int(to[row]) for name, row in self.row_of.items()},
             Moments.of(embeddings),
             self.lenders,
+            Centred.around(self.centred.centre, embeddings),
             self.collaborative and self.collaborative.moved(self.live, to),
             self.popular and self.popular.moved(self.live),
         )

@@ -125,9 +125,9 @@ async def test_candidates_come_with_what_every_source_said(stocked: httpx2.Async
     best = answer.candidates[0]
     assert {name: (said.score, said.rank, said.found_by) for name, said in best.sources.items()} == {
         "content": (pytest.approx(0.8), 2, "east"),
-        "similar": (pytest.approx(0.96), 1, "a"),
+        "similar": (pytest.approx(0.630593), 1, "a"),
         "collaborative": (2.0, 1, "a"),
-        "popular": (1.0, 1, None),
+        "popular": (1.0, 2, None),
     }
     assert best.score == pytest.approx(sum(body["weights"][name] * said.standard_score for name, said in best.sources.items()))  # type: ignore[index]
     assert {"filter", "search", "score", "explain"} <= answer.timings_ms.keys()
@@ -140,7 +140,7 @@ async def test_nothing_to_retrieve_says_what_to_send(client: httpx2.AsyncClient)
     assert (await client.post("/v1/retrieve", json=body)).status_code == 200
     answer = await client.post("/v1/retrieve", json={"weights": {"content": 1}, "liked": ["a"]})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/nothing-to-retrieve")
-    assert "send queries for content" in answer.json()["detail"]
+    assert "weight for content with queries" in answer.json()["detail"]
 
 
 async def test_a_query_without_direction_or_of_another_dimension_is_refused(stocked: httpx2.AsyncClient) -> None:

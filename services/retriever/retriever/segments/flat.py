@@ -70,6 +70,16 @@ class FlatSegment:
         )
         return scores, found
 
+    def largest(self, queries: Floats, count: int) -> tuple[Floats, Rows]:
+        """For each of the first `count` rows the largest inner product with any of `queries`, and the place of that query."""
+        queries, rows = np.ascontiguousarray(queries, np.float32), np.arange(count)
+        if len(queries) >= MANY_QUERIES:
+            products, places = faiss.knn(self._buffer[:count], queries, 1, metric=faiss.METRIC_INNER_PRODUCT)
+            return products[:, 0], places[:, 0]
+        table = self.products(queries, rows)
+        best = table.argmax(axis=0)
+        return table[best, rows], best
+
     def products(self, queries: Floats, rows: Rows) -> Floats:
         """Inner products `(q, len(rows))`, each computed alike, so that equal vectors get equal scores wherever they lie."""
         queries, vectors = np.ascontiguousarray(queries, np.float32), self._buffer
