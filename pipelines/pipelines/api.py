@@ -1,10 +1,13 @@
 """The gateway's public API as the offline jobs use it. Knows paths and paging, nothing of what the jobs compute."""
 
+import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 import httpx2
+import numpy as np
+from numpy.typing import NDArray
 
 EVENT_PAGE, ITEM_PAGE = 50_000, 500
 
@@ -57,6 +60,12 @@ class Api:
         """Replaces a space at once; its new status."""
         lines = (json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
         return dict(self._send("PUT", f"/v1/spaces/{space}", content=lines, headers={"content-type": "application/x-ndjson"}).json())
+
+    def embeddings(self) -> dict[str, NDArray[np.float32]]:
+        """Item id -> its embedding `(dim,)` float32 of unit length."""
+        lines = self._send("GET", "/v1/spaces/content").text.splitlines()
+        rows = (json.loads(line) for line in lines)
+        return {row["id"]: np.frombuffer(base64.b64decode(row["embedding"]), "<f4") for row in rows}
 
     def recommend(self, request: Mapping[str, Any]) -> dict[str, Any]:
         return dict(self._send("POST", "/v1/recommendations", json=request).json())

@@ -1,6 +1,6 @@
 """Who touched which item, as a sparse matrix. Knows nothing of models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,3 +38,8 @@ class Interactions:
         matrix.sum_duplicates()
         matrix.data[:] = 1
         return cls(matrix, tuple(items))
+
+    def of(self, items: Collection[str]) -> "Interactions":
+        """Restricted to `items`, in sorted order; users keep their rows."""
+        kept = [position for position, item in enumerate(self.items) if item in items]
+        return Interactions(self.matrix[:, kept], tuple(self.items[position] for position in kept))

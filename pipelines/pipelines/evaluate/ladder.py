@@ -15,7 +15,7 @@ from pipelines.evaluate.tuning import Case
 TOUCHED = (1, 3, 5, 10)
 POOL = 400
 MOST_USERS = 600
-INTEREST_WEIGHT = 0.7
+INTEREST_WEIGHT = 0.5
 """Share of the stated interest in the content query; its topics share the rest."""
 RARE, ASKED_FOR = 0.1, 2
 START = {"collaborative": 1.0, "similar": 0.2, "popular": 0.2}

@@ -207,6 +207,11 @@ async def list_spaces(request: Request) -> Response:
     return _relayed(await _gateway(request).relay("GET", "/v1/spaces"))
 
 
+async def read_content_space(request: Request) -> Response:
+    """The embedding of every item, NDJSON with one `SpaceRow` per line; for the offline jobs."""
+    return _relayed(await _gateway(request).relay("GET", "/v1/spaces/content"))
+
+
 async def system_status(request: Request) -> Response:
     """What the system holds and who answers in it."""
     return _reply(wire.SystemStatus.model_validate(await _gateway(request).status()))
@@ -345,6 +350,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/users/{user_id}", get_user, options=_gives(wire.User)),
     Route("DELETE", "/v1/users/{user_id}", erase_user, 204),
     Route("PUT", "/v1/spaces/{space}", put_space, options=_gives(SpaceStatus, openapi_extra=_takes(lines={"type": "string"}))),
+    Route("GET", "/v1/spaces/content", read_content_space, options={"response_class": Response}),
     Route("GET", "/v1/spaces", list_spaces, options=_gives(tuple[SpaceStatus, ...])),
     Route("GET", "/v1/status", system_status, options=_gives(wire.SystemStatus)),
 )

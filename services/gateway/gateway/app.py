@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
@@ -29,6 +30,17 @@ from servicekit.client import ServiceClient, connections
 
 CONSOLE = Path(__file__).parent / "console"
 REMEMBERED_RESULTS = 1_000
+PAGE_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff", "content-security-policy": "frame-ancestors 'none'"}
+"""The page forbids everything foreign in a meta tag of its own; who may frame it can only be said in a header."""
+
+
+class Revalidated(StaticFiles):
+    """Files that a browser asks for again after an upgrade, instead of mixing old modules with new ones."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers.update(PAGE_HEADERS)
+        return response
 
 
 def build(settings: Settings) -> FastAPI:
@@ -82,12 +94,10 @@ def build(settings: Settings) -> FastAPI:
 
 
 def _mount_console(app: FastAPI) -> None:
-    """Serves the web page at `/` and its files below `/console`, where it is installed."""
-    if not (CONSOLE / "index.html").exists():
-        return
+    """Serves the web page at `/` and its files below `/console`."""
 
     async def page() -> FileResponse:
-        return FileResponse(CONSOLE / "index.html", headers={"cache-control": "no-cache"})
+        return FileResponse(CONSOLE / "index.html", headers=PAGE_HEADERS)
 
     app.add_api_route("/", page, methods=["GET"], include_in_schema=False)
-    app.mount("/console", StaticFiles(directory=CONSOLE))
+    app.mount("/console", Revalidated(directory=CONSOLE))

@@ -3,12 +3,14 @@
 import base64
 import json
 import math
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from fastapi import Query as Parameter
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
 
 from contracts import items as wire_items
@@ -25,12 +27,13 @@ from contracts.retriever import (
 )
 from retriever import errors, library
 from retriever.filters import AnyOf, Condition, NoneOf, Range
-from retriever.items import Item
+from retriever.items import Item, Rows
 from retriever.library import Library, SpaceState
 from retriever.metrics import RetrieverMetrics
 from retriever.retrieval import Answer, Found, Question, retrieve
 from retriever.sources import Query
 from retriever.upload import SpaceUpload
+from retriever.view import View
 from retriever.workers import Workers
 from servicekit import context
 from servicekit.app import Route
@@ -40,6 +43,8 @@ INLINE_BYTES = 32_768
 """A larger body takes over a millisecond to read, which then happens in a thread."""
 PORTION_BYTES = 2**20
 """Of a space upload read at once in a thread."""
+EXPORTED_ROWS = 500
+"""Embeddings written at once in a thread."""
 
 
 async def upsert_items(request: Request) -> UpsertResponse:
@@ -135,6 +140,29 @@ async def list_spaces(request: Request) -> list[SpaceStatus]:
     """What the content, collaborative and popular spaces hold."""
     shelf, workers, _ = _state(request)
     return [_wire_state(state) for state in await workers.search(shelf.spaces)]
+
+
+async def read_content_space(request: Request) -> StreamingResponse:
+    """The embedding of every item as the view holds it now, one `SpaceRow` per line; for jobs that train on text."""
+    shelf, workers, _ = _state(request)
+    view = shelf.view
+    rows = np.flatnonzero(view.live)
+    portions = (rows[start : start + EXPORTED_ROWS] for start in range(0, len(rows), EXPORTED_ROWS))
+
+    async def lines() -> AsyncIterator[bytes]:
+        for portion in portions:
+            yield await workers.search(_embedding_lines, view, portion)
+
+    return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+
+def _embedding_lines(view: View, rows: Rows) -> bytes:
+    embeddings = view.shelf.segment.take(rows).astype("<f4")
+    pairs = zip(rows.tolist(), embeddings, strict=True)
+    return b"".join(
+        json.dumps({"id": view.item(row).id, "embedding": base64.b64encode(embedding.tobytes()).decode("ascii")}).encode() + b"\n"
+        for row, embedding in pairs
+    )
 
 
 def _state(request: Request) -> tuple[Library, Workers, RetrieverMetrics]:
@@ -276,4 +304,5 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("PUT", "/v1/spaces/{space}", replace_space, options={"openapi_extra": _body("application/x-ndjson", SpaceRow)}),
     Route("GET", "/v1/spaces", list_spaces),
+    Route("GET", "/v1/spaces/content", read_content_space, options={"response_class": StreamingResponse}),
 )

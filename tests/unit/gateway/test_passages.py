@@ -1,4 +1,4 @@
-from gateway.passages import passage
+from gateway.passages import MOST_SUBJECTS, passage
 
 
 def test_a_passage_names_genres_title_authors_and_text() -> None:
@@ -19,3 +19,7 @@ def test_a_genre_that_adds_no_word_is_left_out() -> None:
 
 def test_values_that_are_no_words_are_written_out() -> None:
     assert passage("T", {"authors": 7, "genres": [1965]}, None) == "1965: T by 7"
+
+
+def test_only_the_first_genres_are_named() -> None:
+    assert passage("T", {"genres": [f"genre{number}" for number in range(50)]}, None).count(",") == MOST_SUBJECTS - 1

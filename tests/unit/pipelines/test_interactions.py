@@ -20,3 +20,9 @@ def test_no_events_give_an_empty_matrix() -> None:
     interactions = Interactions.from_events([])
     assert interactions.items == ()
     assert interactions.matrix.shape == (0, 0)
+
+
+def test_events_of_items_that_are_gone_can_be_left_out() -> None:
+    known = Interactions.from_events(EVENTS).of({"b"})
+    assert known.items == ("b",)
+    assert known.matrix.toarray().tolist() == [[1], [0]]
