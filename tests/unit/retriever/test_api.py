@@ -243,3 +243,10 @@ async def test_the_description_shows_bodies_without_dangling_references(client: 
     for reference in references:
         name = reference.split('"')[0].removeprefix("#/components/schemas/")
         assert name in described["components"]["schemas"]
+
+
+async def test_the_content_space_can_be_read_back(stocked: httpx2.AsyncClient) -> None:
+    await stocked.delete("/v1/items/b")
+    answer = await stocked.get("/v1/spaces/content")
+    rows = {row["id"]: struct.unpack("<2f", base64.b64decode(row["embedding"])) for row in map(json.loads, answer.text.splitlines())}
+    assert rows == {name: pytest.approx(EMBEDDINGS[name]) for name in ("a", "c", "d")}

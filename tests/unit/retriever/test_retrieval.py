@@ -118,6 +118,15 @@ class Model:
             raw["popular"] = self.popular()
         return {name: scores for name, scores in raw.items() if question.weights.get(name, 0) > 0}
 
+    def rounding_decides(self, question: Question) -> bool:
+        """Whether the order of two items is a matter of rounding, such as when both speak with vectors: each is as near to their mean."""
+        for source, scores in self.raw(question).items():
+            gaps = np.diff(sorted(scores[name] for name in self.allowed(question)))
+            least = -1.0 if source == "collaborative" and self.vectors else 0.0
+            if ((gaps > least) & (gaps < 1e-6)).any():
+                return True
+        return False
+
     def answer(self, question: Question, proposals: int) -> tuple[list[str], dict[str, float], dict[str, dict[str, int]]]:
         """The ids, the fused score of every item, and the ranks in each source's own list."""
         allowed, raw = self.allowed(question), self.raw(question)
@@ -172,6 +181,8 @@ def check(library: Library, model: Model, question: Question, proposals: int) ->
             retrieve(library.view, question, proposals)
         return
     answer = retrieve(library.view, question, proposals)
+    if model.rounding_decides(question):
+        return
     ids, fused, ranks = model.answer(question, proposals)
     found = [one.item.id for one in answer.found]
     assert [fused[name] for name in found] == pytest.approx([fused[name] for name in ids], abs=2e-4)
