@@ -1,5 +1,6 @@
 """What the product must beat: random, popularity, TF-IDF of the seeds' text, item-item collaborative filtering. Knows no service."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -45,9 +46,9 @@ def build(items: Sequence[Mapping[str, Any]], interactions: Interactions) -> dic
     neighbours = (chosen.T @ collaborative.cosine(interactions.matrix) @ chosen).tocsr()
     popular = np.asarray(interactions.matrix.sum(axis=0)).ravel() @ chosen
     texts = tf_idf(text_of(item) for item in items)
-    random = np.random.default_rng(0)
+    asked = itertools.count()  # a new order for every user, the same in every run
     return {
-        "random": lambda _: random.random(len(items)),
+        "random": lambda _: np.random.default_rng(next(asked)).random(len(items)),
         "popularity": lambda _: popular,
         "TF-IDF of the seeds' text": lambda seeds: np.asarray(texts @ texts[list(seeds)].sum(axis=0).T).ravel(),
         "item-item CF (cosine)": lambda seeds: np.asarray(neighbours[list(seeds)].sum(axis=0)).ravel(),

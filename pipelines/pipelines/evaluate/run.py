@@ -5,6 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,12 @@ MOST_LIKED = 200
 COLD_USERS = 4_000
 
 Rank = Callable[[Sequence[str]], Sequence[str]]
+
+
+def ranked(rank: Rank, shown: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """One ranking per user, in order."""
+    with ThreadPoolExecutor(ladder.CALLERS) as callers:
+        return list(callers.map(rank, shown))
 
 
 def prepare(api: Api, suite: Suite, data: HeldOut) -> None:
@@ -74,9 +81,9 @@ class Measurement:
                 methods[f"{source} source alone"] = self._alone(source)
         methods[OURS] = lambda liked: self.served.fused(K, liked_items=list(liked))
         for name, rank in methods.items():
-            section.add(name, [rank(liked) for liked in shown], targets, len(self.items))
+            section.add(name, ranked(rank, shown), targets, len(self.items))
         if count:
-            section.add(CONTROL, [methods[OURS](liked) for liked in shown[1:] + shown[:1]], targets, len(self.items))
+            section.add(CONTROL, ranked(methods[OURS], shown[1:] + shown[:1]), targets, len(self.items))
         return section
 
     def cold_items(self) -> Section:
@@ -93,8 +100,8 @@ class Measurement:
             methods[f"{source} source alone"] = self._alone(source, filter=pool)
         methods[OURS] = lambda liked: self.served.fused(K, liked_items=list(liked), filter=pool)
         for name, rank in methods.items():
-            section.add(name, [rank(liked) for liked in shown], targets, len(self.data.cold_items))
-        section.add(CONTROL, [methods[OURS](liked) for liked in shown[1:] + shown[:1]], targets, len(self.data.cold_items))
+            section.add(name, ranked(rank, shown), targets, len(self.data.cold_items))
+        section.add(CONTROL, ranked(methods[OURS], shown[1:] + shown[:1]), targets, len(self.data.cold_items))
         return section
 
     def interests(self) -> Section:
@@ -110,16 +117,17 @@ class Measurement:
         for name, weight in (("interest alone, without topics", 1.0), ("content source alone", ladder.INTEREST_WEIGHT)):
             rankings = [self.served.alone("content", K, queries=self.served.queries(text, weight)) for text in texts]
             section.add(name, rankings, targets, len(self.items))
-        section.add(OURS, [self.served.fused(K, interests=[text]) for text in texts], targets, len(self.items))
-        shifted = texts[1:] + texts[:1]
-        section.add(CONTROL, [self.served.fused(K, interests=[text]) for text in shifted], targets, len(self.items))
+        stated_alone = [[text] for text in texts]
+        section.add(OURS, ranked(lambda said: self.served.fused(K, interests=said), stated_alone), targets, len(self.items))
+        shifted = stated_alone[1:] + stated_alone[:1]
+        section.add(CONTROL, ranked(lambda said: self.served.fused(K, interests=said), shifted), targets, len(self.items))
         return section
 
 
 def _facts(data: HeldOut, digest: str, tuning: int, reported: int) -> dict[str, str]:
     return {
         "Data": f"{data.name}; {len(data.training):,} training pairs, {sample.ITEM_COUNT:,} items",
-        "Users": f"{tuning:,} for choosing weights (at most {ladder.MOST_USERS} a step), {reported:,} reported",
+        "Users": f"{tuning:,} for choosing weights, {reported:,} reported",
         "Ladder": f"`{digest}`",
         "Machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "Command and date": f"`make evaluate`, {datetime.datetime.now(datetime.UTC):%Y-%m-%d}",

@@ -87,7 +87,7 @@ class Pipeline:
             self.remembered.keep(shape, found, asked.user_id, erasures)
         self.titles.learn((one.id, one.title) for one in found.candidates)
         return Answer(
-            shown(found, asked.k, frozenset(evidence.excluded), self.titles.known(), of_user=True),
+            shown(found, asked.k, frozenset(evidence.excluded), evidence.liked, self.titles.known(), of_user=True),
             tuple(degraded),
             evidence.without(found.unknown_liked).rung,
             topics.used(proposed, queries),
@@ -107,7 +107,7 @@ class Pipeline:
         else:
             self.remembered.keep(shape, found, None, 0)
         self.titles.learn(((item.id, item.title), *((one.id, one.title) for one in found.candidates)))
-        return Answer(shown(found, k, frozenset((item.id,)), self.titles.known(), of_user=False), tuple(degraded))
+        return Answer(shown(found, k, frozenset((item.id,)), (item.id,), self.titles.known(), of_user=False), tuple(degraded))
 
     def forget_item(self, item_id: str) -> None:
         """Drops an item that left the catalogue from every list that is held for outages."""

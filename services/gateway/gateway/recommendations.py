@@ -22,11 +22,13 @@ class Recommendation:
     reasons: tuple[Reason, ...]
 
 
-def shown(found: Found, k: int, excluded: frozenset[str], titles: Mapping[str, str], *, of_user: bool) -> tuple[Recommendation, ...]:
+def shown(
+    found: Found, k: int, excluded: frozenset[str], liked: Sequence[str], titles: Mapping[str, str], *, of_user: bool
+) -> tuple[Recommendation, ...]:
     """The best `k` candidates that are not excluded, with relevance and reasons; `of_user` False words them for an item's page."""
     chosen = [one for one in found.candidates if one.id not in excluded][:k]
     return tuple(
-        Recommendation(one.id, one.title, one.attributes, relevance, reasons(one, found.weights, titles, of_user=of_user))
+        Recommendation(one.id, one.title, one.attributes, relevance, reasons(one, found.weights, liked, titles, of_user=of_user))
         for one, relevance in zip(chosen, relevances(chosen), strict=True)
     )
 

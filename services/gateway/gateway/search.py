@@ -42,7 +42,8 @@ class Searcher:
     def plan(self, asked: Asked, evidence: Evidence, queries: tuple[Query, ...], fingerprint: str | None) -> Search:
         """The search for this evidence: a source without anything to go by has no weight, and popular speaks when no other does."""
         silent = set() if queries else {"content"}
-        silent |= set() if evidence.liked else {"similar", "collaborative"}
+        silent |= set() if evidence.liked else {"similar"}
+        silent |= set() if evidence.liked or queries else {"collaborative"}  # without liked items it goes by what is near the queries
         measured = self.ladder.weights(len(evidence.liked), evidence.interest)
         weights: Mapping[str, float] = {source: weight for source, weight in measured.items() if weight > 0 and source not in silent}
         return Search(weights or POPULAR, asked.k + SPARE, queries, evidence.liked, evidence.excluded, asked.filter, fingerprint)
@@ -86,7 +87,8 @@ class Searcher:
                 raise
             refusal = error
         if search.queries:
-            weights = {source: weight for source, weight in search.weights.items() if source != "content"} or POPULAR
+            mute = {"content"} if search.liked else {"content", "collaborative"}
+            weights = {source: weight for source, weight in search.weights.items() if source not in mute} or POPULAR
             found = await self._ask(replace(search, weights=weights, queries=(), fingerprint=None), deadline, degraded)
             self.embeddings.forget()
             degraded.note(degradation.WITHOUT_CONTENT, refusal)

@@ -37,7 +37,7 @@ async def test_a_liked_item_leads_to_what_its_readers_like_and_is_not_shown(hous
     assert answer["rung"] == 2
     assert ids(answer)[:2] == ["foundation", "hyperion"]
     assert "dune" not in ids(answer)
-    assert answer["items"][0]["reasons"][0]["text"] == 'Readers of "Dune" also liked it'
+    assert answer["items"][0]["reasons"][0]["text"] == 'Liked by people who like "Dune"'
 
 
 async def test_more_than_five_liked_items_are_rung_3(house: House) -> None:
