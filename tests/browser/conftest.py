@@ -55,7 +55,8 @@ class Person:
         with self.page.expect_response(lambda response: response.url.endswith("/v1/recommendations")) as caught:
             act()
         response: Response = caught.value
-        exchange = Exchange(response.request.post_data_json, response.json(), response.status)
+        asked: dict[str, Any] = response.request.post_data_json or {}
+        exchange = Exchange(asked, response.json(), response.status)
         self.page.wait_for_selector("#results[aria-busy=false]")
         return exchange
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Error
+from playwright.sync_api import Error, Route
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Person
@@ -53,7 +53,8 @@ def test_the_time_of_every_stage_is_shown(person: Person) -> None:
     assert legend[-1].endswith("ms in all")
     assert len(legend) >= len(timings)
     assert person.page.locator(".timing-bar .part").count() == len(legend) - 1
-    assert all(part.bounding_box()["width"] >= 1 for part in person.page.locator(".timing-bar .part").all())
+    boxes = [part.bounding_box() for part in person.page.locator(".timing-bar .part").all()]
+    assert all(box and box["width"] >= 1 for box in boxes)
 
 
 def test_removing_a_topic_searches_without_it(person: Person) -> None:
@@ -126,7 +127,7 @@ def test_enter_does_not_wait_for_a_pause_in_the_typing(person: Person) -> None:
 
 def test_what_is_typed_later_wins_over_a_slow_earlier_answer(person: Person) -> None:
     popular = person.visit().answered
-    held = []
+    held: list[Route] = []
     person.page.route("**/v1/recommendations", lambda route: held.append(route) if not held else route.continue_())
     field = person.page.get_by_label("What do you feel like reading?")
     with person.page.expect_request("**/v1/recommendations"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 if TYPE_CHECKING:
     from tests.browser.conftest import Person
@@ -99,7 +99,7 @@ def test_a_substitute_is_named_in_plain_words(person: Person) -> None:
     person.visit()
     note = {"stage": "expander", "reason": "no answer within 600 ms", "substitute": "co-occurrence topics"}
 
-    def answer_degraded(route: object) -> None:
+    def answer_degraded(route: Route) -> None:
         answer = route.fetch()
         route.fulfill(response=answer, json={**answer.json(), "degraded": [note]})
 

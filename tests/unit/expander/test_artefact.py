@@ -91,7 +91,7 @@ def test_a_file_that_appears_later_is_found(tmp_path: Path) -> None:
 
 
 def test_an_artefact_without_topics_is_as_good_as_none(tmp_path: Path) -> None:
-    empty = {"topics": [], "common": [], "related": [], "phrases": {}, "words": {}}
+    empty: dict[str, Any] = {"topics": [], "common": [], "related": [], "phrases": {}, "words": {}}
     write_artefact(tmp_path / "topics.json", **empty)
     with pytest.raises(ArtefactMissing, match="no topics"):
         ArtefactFile(tmp_path / "topics.json").current()

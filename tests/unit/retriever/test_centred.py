@@ -8,7 +8,8 @@ from retriever.view import View
 
 def units(count: int, seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     vectors = np.random.default_rng(seed).standard_normal((count, 6)) + 1.0
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: np.ndarray[tuple[int, int], np.dtype[np.float32]] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit.astype(np.float32)
 
 
 def test_embeddings_are_seen_as_unit_vectors_from_the_mean() -> None:

@@ -14,11 +14,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from numpy.typing import NDArray
 
 from retriever.errors import EmbeddingInvalid, ItemUnknown, NothingToRetrieve
-from retriever.filters import AnyOf, NoneOf, Range
+from retriever.filters import AnyOf, Condition, NoneOf, Range
 from retriever.items import Item
 from retriever.library import Library
 from retriever.retrieval import Question, retrieve
 from retriever.sources import Query
+from retriever.spaces import Neighbours
 from retriever.upload import SpaceUpload
 
 DIM, LENDERS = 5, 3
@@ -155,7 +156,7 @@ def unit(rng: np.random.Generator) -> NDArray[np.float64]:
 def questions(draw: st.DrawFn) -> Question:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     names = st.lists(st.sampled_from([*NAMES, "unheard-of"]), max_size=4).map(tuple)
-    conditions = {
+    conditions: dict[str, st.SearchStrategy[Condition]] = {
         "genres": st.sampled_from([AnyOf(("poetry",)), AnyOf(("crime", "space")), NoneOf(("poetry", "crime"))]),
         "year": st.sampled_from([Range(1990, None), Range(None, 2000), Range(1980, 1999.5), AnyOf((1990, 1991.0)), NoneOf((1990,))]),
         "read": st.sampled_from([AnyOf((True,)), AnyOf((False,)), NoneOf((True,))]),
@@ -347,12 +348,14 @@ def test_each_source_names_who_found_an_item(stocked: Library) -> None:
     answer = retrieve(stocked.view, Question(weights, queries, liked=["i00", "i01"], k=50), 500)
     said = {one.item.id: one.said for one in answer.found}
     assert said["i05"]["content"].found_by == "near"
-    upload = stocked.view.collaborative.upload.content  # type: ignore[union-attr]
+    assert stocked.view.collaborative
+    upload = stocked.view.collaborative.upload.content
+    assert isinstance(upload, Neighbours)
     given_by = {
         liked: dict(zip(upload.others[upload.of(row)], upload.weights[upload.of(row)], strict=True))
         for row, liked in ((0, "i00"), (1, "i01"))
-    }  # type: ignore[union-attr]
-    number = {name: at for at, name in enumerate(stocked.view.collaborative.upload.ids)}  # type: ignore[union-attr]
+    }
+    number = {name: at for at, name in enumerate(stocked.view.collaborative.upload.ids)}
     for name in NAMES[2:18]:
         best = max(given_by, key=lambda liked: given_by[liked][number[name]])
         expected = best if given_by[best][number[name]] > 0 else None

@@ -8,7 +8,8 @@ from retriever.spread import Moments, Spread
 
 def units(rng: np.random.Generator, count: int, dim: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     vectors = rng.standard_normal((count, dim)) + 0.3
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    unit: np.ndarray[tuple[int, int], np.dtype[np.float32]] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit.astype(np.float32)
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(2, 60), dim=st.integers(2, 20), removed=st.integers(0, 30))

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from retriever.view import View
 NAMES = [f"i{n:02}" for n in range(20)]
 
 
-def upload(space: str, rows: list[dict[str, object]]) -> Upload:
+def upload(space: str, rows: Sequence[Mapping[str, object]]) -> Upload:
     reading = SpaceUpload(space)
     reading.feed("\n".join(json.dumps(row) for row in rows).encode())
     return reading.finish()

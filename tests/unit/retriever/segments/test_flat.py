@@ -36,7 +36,12 @@ def test_a_reader_finds_its_rows_unchanged_while_the_array_grows() -> None:
     segment, first = FlatSegment(), rng.standard_normal((900, 16)).astype(np.float32)
     segment.append(0, first)
     before = segment.nearest(first[:4], 10, np.ones(900, np.bool_))
-    growing = threading.Thread(target=lambda: [segment.append(at, 100 * first) for at in range(900, 40_000, 900)])
+
+    def grow() -> None:
+        for at in range(900, 40_000, 900):
+            segment.append(at, 100 * first)
+
+    growing = threading.Thread(target=grow)
     growing.start()
     while growing.is_alive():
         scores, rows = segment.nearest(first[:4], 10, np.ones(900, np.bool_))
