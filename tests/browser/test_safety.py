@@ -108,3 +108,11 @@ def test_a_substitute_is_named_in_plain_words(person: Person) -> None:
     notice = person.page.locator(".notice")
     expect(notice).to_have_text("Topic suggestions: working with a substituteWhy: no answer within 600 ms. Instead: co-occurrence topics.")
     assert len(person.shown_ids()) == 18
+
+
+def test_the_api_page_lists_every_operation_and_asks_no_other_host(person: Person) -> None:
+    person.page.goto(person.url + "docs")
+    expect(person.page.locator(".opblock").first).to_be_visible()
+    description = person.page.request.get(person.url + "openapi.json").json()
+    assert person.page.locator(".opblock").count() == sum(len(path) for path in description["paths"].values())
+    assert {urlsplit(request.url).netloc for request in person.requests} == {urlsplit(person.url).netloc}

@@ -42,8 +42,10 @@ def build(items: Sequence[Mapping[str, Any]], interactions: Interactions) -> dic
     """The baselines by name, over the catalogue in the order of `items`."""
     position = {item["id"]: place for place, item in enumerate(items)}
     known = np.array([position[item] for item in interactions.items])
+    row_of = {place: row for row, place in enumerate(known.tolist())}
     chosen = sparse.csr_matrix((np.ones(len(known)), (np.arange(len(known)), known)), shape=(len(known), len(items)))
     neighbours = (chosen.T @ collaborative.cosine(interactions.matrix) @ chosen).tocsr()
+    ease = collaborative.ease(collaborative.gram(interactions.matrix))
     popular = np.asarray(interactions.matrix.sum(axis=0)).ravel() @ chosen
     texts = tf_idf(text_of(item) for item in items)
     asked = itertools.count()  # a new order for every user, the same in every run
@@ -52,6 +54,7 @@ def build(items: Sequence[Mapping[str, Any]], interactions: Interactions) -> dic
         "popularity": lambda _: popular,
         "TF-IDF of the seeds' text": lambda seeds: np.asarray(texts @ texts[list(seeds)].sum(axis=0).T).ravel(),
         "item-item CF (cosine)": lambda seeds: np.asarray(neighbours[list(seeds)].sum(axis=0)).ravel(),
+        "EASE with dropout, without text": lambda seeds: ease[[row_of[seed] for seed in seeds if seed in row_of]].sum(axis=0) @ chosen,
     }
 
 

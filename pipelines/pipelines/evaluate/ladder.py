@@ -68,21 +68,21 @@ def build(served: Served, items: Items, users: Users, provenance: Mapping[str, A
     """The ladder: weights per number of touched items, without and with a stated interest, chosen by recall@20 on `users`."""
     interests = Interests(items)
     steps: list[dict[str, Any]] = [{"touched": 0, "interest": False, "weights": {"popular": 1.0}}]
-    for touched in TOUCHED:
-        cases = _liked_cases(served, users, touched)
-        weights, recall = tuning.choose(cases, "collaborative", ("similar", "popular"))
-        steps.append({"touched": touched, "interest": False, "weights": weights, "recall_at_20": round(recall, 4), "users": len(cases)})
-        print(f"  {touched} liked: {weights}, recall@20 {recall:.4f} on {len(cases)} users")
-    for touched in (0, *TOUCHED[:-1]):
-        cases = _interest_cases(served, users, touched, interests)
-        weights, recall = tuning.choose(cases, "content", ("collaborative", "popular"))
-        steps.append({"touched": touched, "interest": True, "weights": weights, "recall_at_20": round(recall, 4), "users": len(cases)})
-        print(f"  {touched} liked and an interest: {weights}, recall@20 {recall:.4f} on {len(cases)} users")
+    for interest, counts, leader, others in (
+        (False, TOUCHED, "collaborative", ("similar", "popular")),
+        (True, (0, *TOUCHED[:-1]), "content", ("collaborative", "popular")),
+    ):
+        for touched in counts:
+            cases = _interest_cases(served, users, touched, interests) if interest else _liked_cases(served, users, touched)
+            weights, recall = tuning.choose(cases, leader, others)
+            measured = {"recall_at_20": round(recall, 4), "users": len(cases)}
+            steps.append({"touched": touched, "interest": interest, "weights": weights, "measured": measured})
+            print(f"  {touched} liked{' and an interest' if interest else ''}: {weights}, recall@20 {recall:.4f} on {len(cases)} users")
     return {"version": 1, "provenance": dict(provenance), "interest_weight": INTEREST_WEIGHT, "steps": steps}
 
 
 def write(ladder: Mapping[str, Any], path: Path) -> str:
-    """Writes the artefact; returns the first 12 hexadecimal digits of its SHA-256."""
+    """Writes the artefact; returns the first 16 hexadecimal digits of its SHA-256."""
     text = json.dumps(ladder, indent=1) + "\n"
     path.write_text(text)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -76,7 +76,10 @@ class Measurement:
         methods: dict[str, Rank] = {"random": self._offline("random"), "popularity": self._offline("popularity")}
         methods["popular source alone"] = lambda liked: self.served.alone("popular", K, exclude=list(liked))
         if count:
-            methods |= {name: self._offline(name) for name in ("TF-IDF of the seeds' text", "item-item CF (cosine)")}
+            methods |= {
+                name: self._offline(name)
+                for name in ("TF-IDF of the seeds' text", "item-item CF (cosine)", "EASE with dropout, without text")
+            }
             for source in ("similar", "collaborative"):
                 methods[f"{source} source alone"] = self._alone(source)
         methods[OURS] = lambda liked: self.served.fused(K, liked_items=list(liked))

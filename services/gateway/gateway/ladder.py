@@ -15,6 +15,15 @@ PACKAGED = Path(__file__).parent / "ladder.json"
 Source = Literal["content", "similar", "collaborative", "popular"]
 
 
+class Measured(BaseModel):
+    """What the weights reached on the users they were chosen on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    recall_at_20: float
+    users: int
+
+
 class Step(BaseModel):
     """The weights from `touched` items on, with or without a stated interest."""
 
@@ -23,6 +32,7 @@ class Step(BaseModel):
     touched: Annotated[int, Field(ge=0)]
     interest: bool
     weights: dict[Source, Annotated[float, Field(ge=0, le=1000)]]
+    measured: Measured | None = None
 
     @model_validator(mode="after")
     def _some_source_speaks(self) -> Self:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
-import swagger_ui_bundle
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
@@ -81,7 +80,7 @@ def build(
         )
     for path, handler in (("/livez", _live), ("/readyz", _ready), ("/metrics", _metrics), ("/docs", _docs)):
         app.add_api_route(path, handler, methods=["GET"], include_in_schema=False)
-    app.mount("/docs-assets", StaticFiles(directory=swagger_ui_bundle.swagger_ui_path))
+    app.mount("/docs-assets", StaticFiles(packages=[("fastapi_offline", "static")]))
     problems.install(app, statuses)
     app.add_middleware(RequestMiddleware, metrics=metrics, max_in_flight=settings.max_in_flight, max_body_bytes=settings.max_body_bytes)
     return app
@@ -112,5 +111,5 @@ async def _docs(request: Request) -> HTMLResponse:
         title=request.app.title,
         swagger_js_url="/docs-assets/swagger-ui-bundle.js",
         swagger_css_url="/docs-assets/swagger-ui.css",
-        swagger_favicon_url="/docs-assets/favicon-32x32.png",
+        swagger_favicon_url="/docs-assets/favicon.png",
     )

@@ -23,11 +23,12 @@ def test_a_source_that_helps_gets_weight_and_one_that_does_not_gets_none() -> No
     assert recall > 0.9
 
 
-def test_of_settings_that_are_as_good_the_one_with_the_least_weight_is_chosen() -> None:
+def test_of_settings_that_are_as_good_the_one_with_the_least_popularity_and_the_most_of_the_rest_is_chosen() -> None:
     scores = np.zeros((40, len(SOURCES)), np.float32)
-    scores[:20, SOURCES.index("collaborative")] = 1
+    scores[:20, [SOURCES.index("collaborative"), SOURCES.index("popular")]] = 1
     found = Candidates(tuple(map(str, range(40))), scores)
-    assert tuning.choose([Case.of(found, {"0", "1"})], "collaborative", ("similar", "popular")) == ({"collaborative": 1.0}, 1.0)
+    weights, recall = tuning.choose([Case.of(found, {"0", "1"})], "collaborative", ("similar", "popular"))
+    assert (weights, recall) == ({"collaborative": 1.0, "similar": max(tuning.GRID)}, 1.0)
 
 
 def test_recall_counts_the_targets_among_the_first_twenty() -> None:
