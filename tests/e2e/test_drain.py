@@ -12,7 +12,7 @@ from pipelines.suite import Suite
 @pytest.mark.parametrize("service", ["encoder", "expander", "retriever", "gateway"])
 def test_requests_in_flight_are_answered_after_sigterm_and_the_exit_is_clean(suite: Suite, service: str) -> None:
     bodies = {
-        "encoder": ("/v1/embed", {"texts": ["a long passage about the sea " * 40] * 64}),
+        "encoder": ("/v1/embed", {"texts": ["a passage about the sea and those who sail it"] * 32}),
         "expander": ("/v1/expand", {"interests": ["vampires"]}),
         "retriever": ("/v1/retrieve", {"liked": ["7"], "weights": {"collaborative": 1}, "k": 500}),
         "gateway": ("/v1/recommendations", {"interests": ["an interest nobody had before SIGTERM"], "deadline_ms": 10_000}),

@@ -56,13 +56,14 @@ def goodbooks(folder: Path) -> HeldOut:
     books = parquet.read_table(folder / "items.parquet", columns=["item", "cold_item"]).to_pylist()
     training = tuple((str(row["user"]), str(row["item"])) for row in train)
     profiles = _grouped(training)
+    measured = {user: items for user, items in cold.items() if user in profiles}  # a user without a profile can not be ranked for
     return HeldOut(
         name="goodbooks-coldstart",
         training=training,
         users={user: tuple(items) for user, items in _grouped((str(row["user"]), str(row["item"])) for row in ranked).items()},
         cold_items=frozenset(str(row["item"]) for row in books if row["cold_item"]),
-        profiles={user: tuple(profiles[user]) for user in cold},
-        cold_targets={user: frozenset(items) for user, items in cold.items()},
+        profiles={user: tuple(profiles[user]) for user in measured},
+        cold_targets={user: frozenset(items) for user, items in measured.items()},
     )
 
 

@@ -19,6 +19,8 @@ from servicekit.deadline import Deadline
 
 SPARE = 10
 """Candidates asked for beyond k, so that a remembered result can lose some to new exclusions."""
+ALIKE: Mapping[str, float] = {"similar": 1.0, "collaborative": 0.2}
+"""For an item's page. The ladder says what a person will like next; what is like an item is another question, on which text leads."""
 POPULAR: Mapping[str, float] = {"popular": 1.0}
 """What speaks when no other source can."""
 
@@ -66,11 +68,7 @@ class Searcher:
 
     async def similar(self, item_id: str, k: int, conditions: Mapping[str, Any], deadline: Deadline) -> Found:
         """Items liked together with this one or close to its text; raises `ServiceError` or `RequestRefused`."""
-        step = self.ladder.weights(1, False)
-        weights = {source: step.get(source, 0.0) for source in ("collaborative", "similar")}
-        search = Search(
-            weights if any(weights.values()) else {"similar": 1.0}, k + SPARE, liked=(item_id,), exclude=(item_id,), filter=conditions
-        )
+        search = Search(ALIKE, k + SPARE, liked=(item_id,), exclude=(item_id,), filter=conditions)
         with stage("retriever"):
             return await self._ask(search, deadline, Degradations())
 
