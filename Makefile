@@ -33,16 +33,16 @@ demo: .venv/installed ## Start the four services, import the sample, show recomm
 
 .venv/torch: .venv/tested
 	@echo "Installing torch and transformers into .venv ..."
-	@$(PIP) install torch==2.13.0
+	@$(PIP) install torch==2.13.0  # by name, so that pip may take a CPU build that lies at hand
 	@$(PIP) install --no-deps --require-hashes -r requirements/torch.txt
 	@touch $@
 
 .venv/chromium: .venv/installed
-	@command -v chromium >/dev/null || if [ "$$(id -u)" = 0 ]; then apt-get -q update && apt-get -q install -y --no-install-recommends chromium; \
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || if [ "$$(id -u)" = 0 ]; then apt-get -q update && apt-get -q install -y --no-install-recommends chromium; \
 	  else echo "The browser tests need Chromium. Run this first: sudo apt-get install -y chromium"; exit 1; fi
 	@touch $@
 
-test: .venv/tested .venv/chromium $(if $(WITH_TORCH),.venv/torch) lint ## Lint, types, architecture and every test (WITH_TORCH=1 adds parity with torch)
+test: .venv/chromium .venv/tested $(if $(WITH_TORCH),.venv/torch) lint ## Lint, types, architecture and every test (WITH_TORCH=1 adds parity with torch)
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: .venv/tested ## Lint, formatting, types and import rules

@@ -1,11 +1,14 @@
 """The offline jobs from the command line: `python -m pipelines JOB`. Knows the arguments, not the jobs."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipelines import demo, jobs
-from pipelines.api import Api
+from pipelines.api import Api, ApiRefused
 from pipelines.evaluate import run as evaluate
+from pipelines.importer import ImportIncomplete
+from pipelines.suite import SuiteFailed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -25,7 +28,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    chosen = _parser().parse_args()
+    try:
+        _run(_parser().parse_args())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ApiRefused, ImportIncomplete, SuiteFailed) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+def _run(chosen: argparse.Namespace) -> None:
     if chosen.job == "demo":
         demo.run(chosen.state, once=chosen.once, llm_url=chosen.llm_url, llm_model=chosen.llm_model)
     elif chosen.job == "refresh":

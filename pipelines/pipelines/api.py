@@ -21,7 +21,7 @@ class Api:
 
     def __init__(self, url: str, timeout_s: float = 120) -> None:
         self.url = url
-        self._http = httpx2.Client(base_url=url, timeout=timeout_s)
+        self._http = httpx2.Client(base_url=url, timeout=timeout_s, trust_env=False)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx2.Response:
         response = self._http.request(method, path, **options)

@@ -29,15 +29,18 @@ def _prepared(folder: Path) -> Path:
 
 
 def prepare(api: Api, suite: Suite) -> None:
-    """Imports the sample and trains on it, once: a second call finds the mark that the first left and does nothing."""
+    """Imports the sample and trains on it, once: a second call finds the mark that the first left and does nothing.
+
+    Raises `ImportIncomplete` and leaves no mark when a row was refused; what was stored stays, and importing it again changes nothing.
+    """
     mark = _prepared(suite.folder)
-    if mark.exists():
-        print(f"The sample is there already: {json.loads(mark.read_text())['stored']}.")
+    if mark.exists() and (done := json.loads(mark.read_text()))["sample"] == sample.digest():
+        print(f"The sample is there already: {done['stored']}.")
         return
-    items = importer.run(api, "/v1/items", sample.items(), total=sample.ITEM_COUNT, label="books ", chunk=ITEM_CHUNK)
-    events = importer.run(api, "/v1/events", sample.events(), total=sample.EVENT_COUNT, label="events", chunk=EVENT_CHUNK)
+    items = importer.run(api, "/v1/items", sample.items(), total=sample.ITEM_COUNT, label="books ", chunk=ITEM_CHUNK).complete()
+    events = importer.run(api, "/v1/events", sample.events(), total=sample.EVENT_COUNT, label="events", chunk=EVENT_CHUNK).complete()
     jobs.refresh(api, suite.topics_path)
-    mark.write_text(json.dumps({"stored": f"{items.stored:,} books and {events.stored:,} events"}))
+    mark.write_text(json.dumps({"stored": f"{items:,} books and {events:,} events", "sample": sample.digest()}))
 
 
 def _reasons(item: Mapping[str, Any]) -> str:
@@ -65,26 +68,25 @@ def show_examples(api: Api) -> None:
 
 
 @contextlib.contextmanager
-def _ends_on_signals() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does, so that no child outlives it."""
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal (SIGHUP) end the demo as Ctrl-C does, so that no child outlives it."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
-    except KeyboardInterrupt:
-        print("\nStopped.")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def run(folder: Path, *, once: bool, llm_url: str | None, llm_model: str | None) -> None:
     """Runs the demo with its state under `folder`; returns after the examples when `once`, else at Ctrl-C."""
     settings = {"EXPANDER_LLM_URL": llm_url or "", "EXPANDER_LLM_MODEL": llm_model or ""}
     started = time.monotonic()
-    with _ends_on_signals(), Suite(folder.resolve(), settings) as suite:
+    with _ended_by_signals(), Suite(folder.resolve(), settings) as suite:
         print("Starting " + ", ".join(f"{name} on port {suite.ports[name]}" for name in SERVICES) + " ...")
         suite.wait_ready()
         print(f"All four are ready after {time.monotonic() - started:.1f} s; logs in {folder / 'logs'}.")
@@ -93,5 +95,7 @@ def run(folder: Path, *, once: bool, llm_url: str | None, llm_model: str | None)
             show_examples(api)
         print(f"\nWeb page: {suite.gateway_url}/   API: {suite.gateway_url}/docs")
         if not once:
-            print("Ctrl-C stops everything; the next start takes seconds.")
-            signal.pause()
+            print("Ctrl-C stops everything; the next start takes seconds.", flush=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
+            print("\nStopped.")

@@ -12,12 +12,22 @@ from pipelines.api import Api
 SHOWN_REFUSALS = 10
 
 
+class ImportIncomplete(Exception):
+    """Rows that had to be stored were refused; the message says how many, and the first reason."""
+
+
 @dataclass
 class Report:
     """What became of an import: how many rows were stored, and why each other one was not."""
 
     stored: int = 0
     refused: list[str] = field(default_factory=list)
+
+    def complete(self) -> int:
+        """How many rows were stored; raises `ImportIncomplete` when any was refused."""
+        if self.refused:
+            raise ImportIncomplete(f"{len(self.refused)} rows were refused, {self.stored} stored; the first: {self.refused[0]}")
+        return self.stored
 
 
 def run(api: Api, path: str, rows: Iterable[Mapping[str, Any]], *, total: int, label: str, chunk: int) -> Report:

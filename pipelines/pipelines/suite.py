@@ -93,7 +93,7 @@ class Suite:
 
     def _is_ready(self, service: str) -> bool:
         try:
-            return httpx2.get(self.url(service) + "/readyz", timeout=2).status_code == 200
+            return httpx2.get(self.url(service) + "/readyz", timeout=2, trust_env=False).status_code == 200
         except httpx2.TransportError:
             return False
 
@@ -144,7 +144,11 @@ class Suite:
                 process.wait()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,9 +1,9 @@
 """`make evaluate`: import, train, tune on one part of the users, report on the rest. Knows the order of the work."""
 
 import datetime
-import json
 import os
 import platform
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,14 +37,10 @@ def ranked(rank: Rank, shown: Sequence[Sequence[str]]) -> list[Sequence[str]]:
 
 
 def prepare(api: Api, suite: Suite, data: HeldOut) -> None:
-    """Imports the sample's items and the training events, and trains on them; once per state folder and data set."""
-    mark = suite.folder / "evaluate.json"
-    if mark.exists() and json.loads(mark.read_text())["data"] == data.name:
-        return
-    importer.run(api, "/v1/items", sample.items(), total=sample.ITEM_COUNT, label="books ", chunk=ITEM_CHUNK)
-    importer.run(api, "/v1/events", data.events(), total=len(data.training), label="events", chunk=EVENT_CHUNK)
+    """Imports the sample's items and the training events, and trains on them; raises `ImportIncomplete` when a row was refused."""
+    importer.run(api, "/v1/items", sample.items(), total=sample.ITEM_COUNT, label="books ", chunk=ITEM_CHUNK).complete()
+    importer.run(api, "/v1/events", data.events(), total=len(data.training), label="events", chunk=EVENT_CHUNK).complete()
     jobs.refresh(api, suite.topics_path)
-    mark.write_text(json.dumps({"data": data.name}))
 
 
 class Measurement:
@@ -138,14 +134,15 @@ def _facts(data: HeldOut, digest: str, tuning: int, reported: int) -> dict[str, 
 
 
 def run(state: Path) -> None:
-    """Runs the whole measurement with its state under `state`; writes the ladder and docs/quality.md."""
+    """Runs the whole measurement with its state under `state`, which is emptied first; writes the ladder and docs/quality.md."""
     data = datasets.load(DATA)
     halves: dict[bool, dict[str, Sequence[str]]] = {True: {}, False: {}}
     for user, items in data.users.items():
         halves[fraction(f"tune {user}") < 0.5][user] = items
     tuning, reported = halves[True], halves[False]
     print(f"{data.name}: {len(tuning):,} users to choose weights on, {len(reported):,} to report.")
-    with Suite((state / data.name.replace(" ", "-")).resolve()) as suite, Served(suite) as served:
+    shutil.rmtree(state, ignore_errors=True)  # what is measured is what today's code makes of the data, not what an older one left
+    with Suite(state.resolve()) as suite, Served(suite) as served:
         suite.wait_ready()
         with Api(suite.gateway_url) as api:
             prepare(api, suite, data)

@@ -28,7 +28,7 @@ class Served:
 
     def __init__(self, suite: Suite) -> None:
         self._suite = suite
-        self._http = httpx2.Client(timeout=60)
+        self._http = httpx2.Client(timeout=60, trust_env=False)
         self.topics = lru_cache(maxsize=4_096)(self._topics)
         self.embedding = lru_cache(maxsize=16_384)(self._embedding)
 

@@ -4,6 +4,7 @@ Knows nothing of services; yields what the public API takes.
 """
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
 from importlib.resources import files
@@ -19,6 +20,11 @@ makes a repeated import store nothing twice."""
 def _lines(name: str) -> Iterator[str]:
     with files(__name__).joinpath(name).open("rb") as raw, gzip.open(raw, "rt", encoding="utf-8") as lines:
         yield from lines
+
+
+def digest() -> str:
+    """SHA-256 of both files, in hexadecimal: which sample this is."""
+    return hashlib.sha256(b"".join(files(__name__).joinpath(name).read_bytes() for name in (ITEMS, EVENTS))).hexdigest()
 
 
 def items() -> Iterator[dict[str, Any]]:

@@ -14,6 +14,9 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="ENCODER_")
 
     port: int = Field(default=8001, ge=0, le=65535, description="TCP port to listen on.")
+    max_json_bytes: int = Field(
+        default=8 * 2**20, ge=1024, description="Largest JSON body, in bytes (256 long texts are one); a larger one is answered 413."
+    )
     backend: Literal["onnx", "hashing"] = Field(default="onnx", description="What makes the embeddings: `onnx` or `hashing`.")
     model: str = Field(default="minilm", min_length=1, description="For `onnx`: `minilm`, or the path of a Hugging Face model folder.")
     weights_sha256: str = Field(

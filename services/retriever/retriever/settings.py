@@ -12,6 +12,11 @@ class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="RETRIEVER_", frozen=True, extra="forbid")
 
     port: int = Field(default=8003, ge=0, le=65535, description="TCP port to listen on.")
+    max_json_bytes: int = Field(
+        default=16 * 2**20,
+        ge=1024,
+        description="Largest JSON body, in bytes (1,000 items with their embeddings are one); a larger one is answered 413.",
+    )
     search_threads: int = Field(default=4, ge=1, le=256, description="Searches and reads worked on at once, one thread each.")
     candidates_per_source: int = Field(
         default=500, ge=1, le=100_000, description="Items that each source proposes; all proposals are then scored in every source."

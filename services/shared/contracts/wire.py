@@ -37,6 +37,12 @@ def _storable(value: str) -> str:
     return value
 
 
+def _addressable(value: str) -> str:
+    if value in (".", ".."):
+        raise ValueError("can not be part of a URL, where it means a folder; choose another id")
+    return value
+
+
 def _decode_embedding(value: Any) -> Any:
     """Reads an embedding from base64 of little-endian float32 (compact) or leaves a list of numbers as it is."""
     if not isinstance(value, str):
@@ -68,8 +74,10 @@ Text = Annotated[str, StringConstraints(max_length=500), AfterValidator(_storabl
 LongText = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(_storable)]
 """A description; up to 20,000 characters."""
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s/?#]+$"), AfterValidator(_storable)]
-"""A stable identifier of an item or a user: 1 to 128 characters without white space, '/', '?' or '#'."""
+Id = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s/?#]+$"), AfterValidator(_storable), AfterValidator(_addressable)
+]
+"""A stable identifier of an item or a user: 1 to 128 characters without white space, '/', '?' or '#'; neither '.' nor '..'."""
 
 Embedding = Annotated[
     tuple[float, ...],

@@ -82,7 +82,13 @@ def build(
         app.add_api_route(path, handler, methods=["GET"], include_in_schema=False)
     app.mount("/docs-assets", StaticFiles(packages=[("fastapi_offline", "static")]))
     problems.install(app, statuses)
-    app.add_middleware(RequestMiddleware, metrics=metrics, max_in_flight=settings.max_in_flight, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(
+        RequestMiddleware,
+        metrics=metrics,
+        max_in_flight=settings.max_in_flight,
+        max_json_bytes=settings.max_json_bytes,
+        max_lines_bytes=settings.max_body_bytes,
+    )
     return app
 
 

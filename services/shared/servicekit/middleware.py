@@ -12,6 +12,8 @@ from servicekit import context, problems
 from servicekit.metrics import HttpMetrics
 
 ALWAYS_ADMITTED = ("/livez", "/readyz", "/metrics")
+LINES = ("ndjson", "jsonl")
+"""Media types of bodies that are read line by line, and may be long."""
 _SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 
 
@@ -22,9 +24,9 @@ class BodyTooLarge(Exception):
 class RequestMiddleware:
     """Pure ASGI, because `BaseHTTPMiddleware` costs a quarter of a millisecond a request."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, max_in_flight: int, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, max_in_flight: int, max_json_bytes: int, max_lines_bytes: int) -> None:
         self.app, self.metrics = app, metrics
-        self.max_in_flight, self.max_body_bytes = max_in_flight, max_body_bytes
+        self.max_in_flight, self.max_json_bytes, self.max_lines_bytes = max_in_flight, max_json_bytes, max_lines_bytes
         self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,6 +65,9 @@ class RequestMiddleware:
             detail = f"{self.max_in_flight} requests are being worked on already; try again in a second."
             refusal = problems.response(503, "overloaded", detail, path=scope["path"], headers={"retry-after": "1"})
             return await refusal(scope, receive, send)
+        headers = Headers(scope=scope)
+        lines = any(kind in headers.get("content-type", "") for kind in LINES)
+        limit = self.max_lines_bytes if lines else self.max_json_bytes
         started = too_large = False
         received = 0
 
@@ -70,7 +75,7 @@ class RequestMiddleware:
             nonlocal received, too_large
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.max_body_bytes:
+            if received > limit:
                 too_large = True
                 raise BodyTooLarge
             return message
@@ -81,13 +86,13 @@ class RequestMiddleware:
                 started = True
                 await send(message)
 
-        declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdigit() and int(declared) > self.max_body_bytes:
+        declared = headers.get("content-length", "0")
+        if declared.isdigit() and int(declared) > limit:
             too_large = True
         else:
             with suppress(ClientDisconnect, BodyTooLarge):
                 await self.app(scope, receive_bounded, send_unless_too_large)
         if too_large and not started:
-            detail = f"The body is larger than {self.max_body_bytes} bytes; send it in smaller parts."
+            detail = f"The body is larger than {limit} bytes; send it in smaller parts."
             refusal = problems.response(413, "body-too-large", detail, path=scope["path"], headers={"connection": "close"})
             await refusal(scope, receive, send)

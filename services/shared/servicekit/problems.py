@@ -15,6 +15,8 @@ from servicekit import context, logs
 
 MEDIA_TYPE = "application/problem+json"
 LOG = logs.get(__name__)
+MOST_VIOLATIONS = 20
+"""Told of one request; a caller mends the first before the hundredth."""
 
 StatusTable = Mapping[type[Exception], int]
 """A service's error-to-status table; the nearest class of the error's ancestry counts."""
@@ -26,26 +28,33 @@ def slug(error: type[Exception]) -> str:
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """The value as a caller would recognise it, at most `limit` characters."""
+    """The value as a caller would recognise it, at most `limit` characters, and such that UTF-8 can carry it."""
     text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+    cut = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return cut.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def violations(faults: Sequence[Mapping[str, Any]], skip: int = 0) -> tuple[Violation, ...]:
-    """pydantic's faults as violations; `skip` leading parts of each location are dropped."""
+    """pydantic's first faults as violations; `skip` leading parts of each location are dropped."""
     return tuple(
         Violation(
-            field=".".join(map(str, fault["loc"][skip:])) or "(the whole)",
-            reason="is not known here; remove it" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, "),
+            field=shorten(".".join(map(str, fault["loc"][skip:])) or "(the whole)", 200),
+            reason=shorten(_reason(fault), 500),
             value=None if fault["type"] == "missing" else shorten(fault.get("input")),
         )
-        for fault in faults
+        for fault in faults[:MOST_VIOLATIONS]
     )
 
 
-def sentence(found: Sequence[Violation]) -> str:
-    """The violations in one line, for logs and for the rows of an import."""
-    return "; ".join(f"{v.field}: {v.reason}" + ("" if v.value is None else f" (got {v.value})") for v in found)
+def _reason(fault: Mapping[str, Any]) -> str:
+    return "is not known here; remove it" if fault["type"] == "extra_forbidden" else str(fault["msg"]).removeprefix("Value error, ")
+
+
+def sentence(found: Sequence[Violation], count: int | None = None) -> str:
+    """The violations in one line, for logs and for the rows of an import; `count` is how many there are in all."""
+    said = "; ".join(f"{v.field}: {v.reason}" + ("" if v.value is None else f" (got {v.value})") for v in found)
+    more = (count or 0) - len(found)
+    return f"{said}; and {more} more" if more > 0 else said
 
 
 def response(
@@ -77,7 +86,7 @@ def _refuse_invalid(request: Request, error: Exception) -> Response:
         reason = faults[0].get("ctx", {}).get("error", "")
         return response(400, "json-invalid", f"The body is not JSON: {reason}. Send one JSON object.", path=request.url.path)
     found = violations(faults, skip=1)
-    return response(422, "request-invalid", sentence(found), path=request.url.path, found=found)
+    return response(422, "request-invalid", sentence(found, len(faults)), path=request.url.path, found=found)
 
 
 def _answer_http(request: Request, error: Exception) -> Response:
@@ -92,7 +101,7 @@ def _answer_http(request: Request, error: Exception) -> Response:
 
 def _answer_unexpected(request: Request, error: Exception) -> Response:
     LOG.error("request_failed", path=request.url.path, exc_info=error)
-    detail = "An unexpected error; it was logged under this request id. Nothing was stored by this request."
+    detail = "An unexpected error; it was logged under this request id. Try again, and report the id when it happens again."
     return response(500, "internal-error", detail, path=request.url.path)
 
 

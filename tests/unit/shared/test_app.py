@@ -50,7 +50,7 @@ async def ready() -> None:
 
 @pytest.fixture
 async def service() -> AsyncIterator[FastAPI]:
-    settings = ServiceSettings(port=0, max_in_flight=2, max_body_bytes=2_000)
+    settings = ServiceSettings(port=0, max_in_flight=2, max_json_bytes=2_000, max_body_bytes=4_000)
     routes = [kit.Route("POST", "/v1/embed", embed)]
     app = kit.build(
         "encoder", settings, routes=routes, statuses={ItemUnknown: 404}, ready=ready, lifespan=lifespan, metrics=HttpMetrics("encoder")
@@ -145,3 +145,23 @@ async def test_the_docs_page_asks_no_other_host(client: httpx2.AsyncClient) -> N
     assert "http://" not in page.text
     assert "https://" not in page.text
     assert (await client.get("/docs-assets/swagger-ui-bundle.js")).status_code == 200
+
+
+async def test_a_body_of_lines_may_be_longer_than_one_of_json(client: httpx2.AsyncClient) -> None:
+    kind = {"content-type": "application/x-ndjson"}
+    assert (await client.post("/v1/embed", content=b" " * 3_000, headers=kind)).status_code != 413
+    assert (await client.post("/v1/embed", content=b" " * 5_000, headers=kind)).status_code == 413
+
+
+async def test_of_many_faults_only_the_first_are_told(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/embed", json={"texts": ["a"], **{f"x{number}": 1 for number in range(100)}})
+    assert answer.status_code == 422
+    assert len(answer.json()["violations"]) == 20
+    assert answer.json()["detail"].endswith("and 80 more")
+
+
+async def test_what_utf8_can_not_carry_is_refused_like_any_bad_value(client: httpx2.AsyncClient) -> None:
+    for body in (b'{"texts": ["a"], "\\ud800": 1}', b'{"texts": 7, "x": "\\ud800"}'):
+        answer = await client.post("/v1/embed", content=body)
+        assert answer.status_code == 422
+        assert answer.headers["content-type"] == "application/problem+json"
