@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ending_the_demo_early_stops_every_child(tmp_path: Path, number: int) -> None:
     command = [sys.executable, "-u", "-m", "pipelines", "demo", "--state", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
@@ -20,6 +20,7 @@ def test_ending_the_demo_early_stops_every_child(tmp_path: Path, number: int) ->
         demo.stdout.readline()  # all four are ready
         demo.send_signal(number)
         demo.communicate(timeout=60)
+    assert demo.returncode != 0  # it had not shown what it was asked for
     for port in ports:
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", port)) != 0
