@@ -84,7 +84,7 @@ async def get_item(request: Request, item_id: str) -> Response:
 
 async def list_items(
     request: Request,
-    cursor: Annotated[str | None, Parameter(max_length=1_000, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Parameter(max_length=2_048, description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Parameter(ge=1, le=1_000)] = 100,
     query: Annotated[str | None, Parameter(max_length=200, description="What was typed so far of a title or an author.")] = None,
 ) -> Response:
@@ -188,7 +188,7 @@ def _json(answer: BaseModel) -> Response:
 
 
 def _cursor(typed: str, following: str | int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([typed, following]).encode()).decode("ascii")
+    return base64.urlsafe_b64encode(json.dumps([typed, following], ensure_ascii=False).encode()).decode("ascii")
 
 
 def _start(cursor: str | None, typed: str) -> Any:
@@ -198,7 +198,8 @@ def _start(cursor: str | None, typed: str) -> Any:
         return first
     try:
         of, following = json.loads(base64.urlsafe_b64decode(cursor))
-    except (ValueError, TypeError):
+        str(following).encode()  # SQLite can not be asked for an id with a lone surrogate
+    except (ValueError, TypeError, RecursionError):
         of = following = None
     if of != typed or type(following) is not type(first) or (isinstance(following, int) and not 0 <= following < 2**31):
         raise errors.CursorInvalid(f"The cursor {cursor[:80]!r} is not of this list; send next_cursor of its page before, or none.")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 
 from fastapi import FastAPI
 
@@ -26,21 +26,20 @@ def build(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        workers, started = Workers(settings.search_threads), time.perf_counter()
+        started = time.perf_counter()
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        library = await workers.write(Library, settings.state_dir / FILE, settings.borrowed_from)
-        LOG.info("index_built", items=len(library.view), seconds=round(time.perf_counter() - started, 3))
-        metrics.items.set(len(library.view))
-        for state in library.spaces():
-            metrics.space_rows.labels(state.name).set(state.rows)
-        app.state.library, app.state.workers, app.state.proposals = library, workers, settings.candidates_per_source
-        opened.append((library, workers))
-        try:
+        with ExitStack() as stack:
+            workers = stack.enter_context(closing(Workers(settings.search_threads)))
+            library = stack.enter_context(closing(await workers.write(Library, settings.state_dir / FILE, settings.borrowed_from)))
+            stack.callback(workers.close)  # before the library, which what was begun still needs
+            LOG.info("index_built", items=len(library.view), seconds=round(time.perf_counter() - started, 3))
+            metrics.items.set(len(library.view))
+            for state in library.spaces():
+                metrics.space_rows.labels(state.name).set(state.rows)
+            app.state.library, app.state.workers, app.state.proposals = library, workers, settings.candidates_per_source
+            opened.append((library, workers))
+            stack.callback(opened.clear)
             yield
-        finally:
-            opened.clear()
-            workers.close()
-            library.close()
 
     async def ready() -> None:
         if not opened:

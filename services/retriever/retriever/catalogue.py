@@ -20,7 +20,7 @@ from retriever.items import Floats, Item
 from retriever.spaces import POPULAR, Scores, Upload
 from retriever.words import every_word, in_title
 
-VERSION = 1
+VERSION = 2
 SCHEMA = f"""
 CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL, dimension INTEGER NOT NULL);
 CREATE TABLE centre (one INTEGER PRIMARY KEY CHECK (one = 1), mean BLOB NOT NULL, items INTEGER NOT NULL);
@@ -64,14 +64,11 @@ class Catalogue:
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         with _explained("opened"):
             self._writer = self._connect()
-            self._writer.execute("PRAGMA synchronous = FULL")
-            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            with self._writing():
-                for statement in SCHEMA.split(";\n"):
-                    self._writer.execute(statement)
-        elif version != VERSION:
-            raise StorageFailed(f"{path} has the layout {version}, this retriever reads {VERSION}; start the version that wrote it.")
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         with suppress(Empty):
@@ -85,8 +82,8 @@ class Catalogue:
             row = reader.execute("SELECT fingerprint, dimension FROM identity").fetchone()
         return Identity(*row) if row else None
 
-    def store(self, identity: Identity, items: Sequence[Item], embeddings: Floats) -> None:
-        """Adds or replaces `items` with their `embeddings` `(items, dim)`: all of them or, on an error, none."""
+    def store(self, identity: Identity, items: Sequence[Item], embeddings: Floats, centre: Centre | None = None) -> None:
+        """Adds or replaces `items` with their `embeddings` `(items, dim)`, and `centre` if it moved: all of it or, on an error, nothing."""
         with self._writing() as writer:
             writer.execute("INSERT OR IGNORE INTO identity VALUES (1, ?, ?)", (identity.fingerprint, identity.dimension))
             for item, embedding in zip(items, embeddings, strict=True):
@@ -96,11 +93,13 @@ class Catalogue:
                 authors = item.attributes.get(AUTHORS, "")
                 named = " ".join(authors) if isinstance(authors, tuple) else str(authors)
                 writer.execute("INSERT INTO words (rowid, title, authors) VALUES (?, ?, ?)", (stored.lastrowid, item.title, named))
+            self._keep(centre)
 
-    def delete(self, name: str) -> None:
-        """Removes the item of this id, if it is there."""
+    def delete(self, name: str, centre: Centre | None = None) -> None:
+        """Removes the item of this id, if it is there, and keeps `centre` if it moved."""
         with self._writing():
             self._remove(name)
+            self._keep(centre)
 
     def item(self, name: str) -> Item | None:
         with self._reading() as reader:
@@ -132,13 +131,8 @@ class Catalogue:
         embeddings = np.frombuffer(b"".join(row[4] for row in rows), "<f4").astype(np.float32)
         return [_item(*row[:4]) for row in rows], embeddings.reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
 
-    def keep_centre(self, centre: Centre) -> None:
-        """Remembers where items are seen from, so that a restart changes no answer."""
-        with self._writing() as writer:
-            writer.execute("REPLACE INTO centre VALUES (1, ?, ?)", (centre.mean.astype("<f8").tobytes(), centre.items))
-
     def centre(self) -> Centre:
-        """The last kept; NOWHERE before the first."""
+        """Where items were last seen from, kept so that a restart changes no answer; NOWHERE before the first item."""
         with self._reading() as reader:
             row = reader.execute("SELECT mean, items FROM centre").fetchone()
         return Centre(np.frombuffer(row[0], "<f8").astype(np.float64), row[1]) if row else NOWHERE
@@ -161,9 +155,31 @@ class Catalogue:
         self._writer.execute("DELETE FROM words WHERE rowid IN (SELECT number FROM items WHERE id = ?)", (name,))
         self._writer.execute("DELETE FROM items WHERE id = ?", (name,))
 
+    def _keep(self, centre: Centre | None) -> None:
+        if centre is not None:
+            self._writer.execute("REPLACE INTO centre VALUES (1, ?, ?)", (centre.mean.astype("<f8").tobytes(), centre.items))
+
+    def _prepare(self) -> None:
+        with _explained("opened"):
+            self._writer.execute("PRAGMA synchronous = FULL")
+            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            with self._writing():
+                for statement in SCHEMA.split(";\n"):
+                    self._writer.execute(statement)
+        elif version != VERSION:
+            raise StorageFailed(
+                f"{self._path} has the layout {version}, this retriever reads {VERSION}; "
+                "start the version that wrote it, or fill an empty state_dir."
+            )
+
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=10, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager

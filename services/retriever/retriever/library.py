@@ -1,10 +1,11 @@
 """Keeps the catalogue on disk and its view in memory together. Knows nothing of threads, HTTP and questions.
 
-Writing methods are to be called from one thread. Each first commits to SQLite and then shows the next view, so nobody is told or sees
-what a kill could take back.
+Writing methods are to be called from one thread. Each prepares the next view, commits to SQLite and only then shows the view: nobody is
+told or sees what a kill could take back, and what was refused is not stored.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,9 +39,12 @@ class Library:
 
     def __init__(self, path: Path, lenders: int) -> None:
         self.catalogue, self._lenders = Catalogue(path), lenders
-        self.identity = self.catalogue.identity()
-        self.view = self._load()
-        self._shown = True
+        try:
+            self.identity, self.view = self._load()
+        except BaseException:
+            self.close()
+            raise
+        self._current = True
 
     def close(self) -> None:
         self.catalogue.close()
@@ -51,26 +55,34 @@ class Library:
         Raises FingerprintMismatch when the content space has another fingerprint, EmbeddingInvalid for an embedding that has not its
         dimension or is not of unit length.
         """
+        self._catch_up()
         self.check_fingerprint(fingerprint)
         identity = self.identity or Identity(fingerprint, len(embeddings[0]))
         units = _units(items, embeddings, identity.dimension)
         new = {item.id for item in items} - self.view.row_of.keys()
-        self.catalogue.store(identity, items, units)
-        self.identity = identity
-        self._show(lambda view: view.with_items([replace(item, text=None) for item in items], units))
+        with self._changing():
+            view = self.view.with_items([replace(item, text=None) for item in items], units)
+            self.catalogue.store(identity, items, units, self._moved(view))
+            self.identity, self.view = identity, view
         return len(new), len(items) - len(new)
 
     def delete(self, name: str) -> None:
         """Raises ItemUnknown when there is no such item."""
+        self._catch_up()
         if name not in self.view.row_of:
             raise unknown(name)
-        self.catalogue.delete(name)
-        self._show(lambda view: view.without(name))
+        with self._changing():
+            view = self.view.without(name)
+            self.catalogue.delete(name, self._moved(view))
+            self.view = view
 
     def replace_space(self, name: str, upload: Upload) -> SpaceState:
         """Puts `upload` in the place of the whole space."""
-        self.catalogue.replace_space(name, upload)
-        self._show(lambda view: view.with_space(name, upload))
+        self._catch_up()
+        with self._changing():
+            view = self.view.with_space(name, upload)
+            self.catalogue.replace_space(name, upload)
+            self.view = view
         return _state(name, upload, self.view)
 
     def spaces(self) -> list[SpaceState]:
@@ -101,28 +113,30 @@ class Library:
         if not scores[0, 0] > 1 - UNIT_TOLERANCE:
             raise IndexNotLoaded(f"The nearest vector to that of row {row} has the cosine {scores[0, 0]}; restart to rebuild the index.")
 
-    def _load(self) -> View:
-        centre = self.catalogue.centre()
-        view = View.empty(self._lenders, centre)
+    def _load(self) -> tuple[Identity | None, View]:
+        view = View.empty(self._lenders, self.catalogue.centre())
         items, embeddings = self.catalogue.all()
         if items:
             view = view.with_items(items, embeddings)
         for name, upload in self.catalogue.spaces().items():
             view = view.with_space(name, upload)
-        self._keep_centre(view, centre)
-        return view
+        return self.catalogue.identity(), view
 
-    def _show(self, change: Callable[[View], View]) -> None:
-        """Shows what was just committed; should that have failed the last time, from disk."""
-        behind, self._shown = not self._shown, False
-        view = self._load() if behind else change(self.view)
-        self._keep_centre(view, self.view.centred.centre)
-        self.view = view
-        self._shown = True
+    def _catch_up(self) -> None:
+        """Begins anew from disk when the last change failed: how far it came, in memory and on a failing disk, is not known."""
+        if not self._current:
+            self.identity, self.view = self._load()
+            self._current = True
 
-    def _keep_centre(self, view: View, before: Centre) -> None:
-        if view.centred.centre is not before:
-            self.catalogue.keep_centre(view.centred.centre)
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        self._current = False
+        yield
+        self._current = True
+
+    def _moved(self, view: View) -> Centre | None:
+        """The centre of `view`, unless it is the one that is kept already."""
+        return None if view.centred.centre is self.view.centred.centre else view.centred.centre
 
 
 def unknown(name: str) -> ItemUnknown:

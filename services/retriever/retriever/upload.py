@@ -21,7 +21,7 @@ FIELDS: dict[str, Kind] = {"neighbours": "neighbours", "embedding": "vectors", "
 MAX_DIMENSION = 4_096
 LARGEST = 1e30
 """Magnitudes beyond this would overflow when they are summed or squared."""
-ID = re.compile(r"[^\s/?#\x00\ud800-\udfff]{1,128}")
+ID = re.compile(r"(?!\.{1,2}\Z)[^\s/?#\x00\ud800-\udfff]{1,128}")
 
 
 class SpaceUpload:
@@ -90,7 +90,9 @@ class SpaceUpload:
 
     def _number(self, name: object) -> int:
         if not isinstance(name, str) or not ID.fullmatch(name):
-            self._refuse(f"the id {_short(name)} is not an id; send 1 to 128 characters without white space, '/', '?' or '#'.")
+            self._refuse(
+                f"the id {_short(name)} is not an id; send 1 to 128 characters without white space, '/', '?' or '#', not '.' or '..'."
+            )
         return self._numbers.setdefault(name, len(self._numbers))
 
     def _neighbours(self, pairs: object) -> tuple[list[int], Floats]:

@@ -10,10 +10,13 @@ import httpx2
 import pytest
 
 from contracts.retriever import ItemPage, RetrieveResponse, SpaceStatus
+from retriever import api
 from retriever.app import build
 from retriever.settings import Settings
 
 EMBEDDINGS = {"a": (0.6, 0.8), "b": (0.8, 0.6), "c": (-0.6, 0.8), "d": (1.0, 0.0)}
+SURROGATE = base64.urlsafe_b64encode(rb'["","\ud800"]').decode()
+NESTED = base64.urlsafe_b64encode(b"[" * 1_500).decode()
 PROBLEM = "application/problem+json"
 
 
@@ -71,8 +74,16 @@ async def test_pages_of_a_search_follow_each_other(stocked: httpx2.AsyncClient) 
     assert second["next_cursor"] is None
 
 
+@pytest.mark.parametrize("typed", ["ж" * 200, "𝄞" * 200, "\x01" * 199 + "ж", '"' * 199 + "ж"])
+async def test_no_query_is_too_long_for_its_own_cursor(stocked: httpx2.AsyncClient, typed: str) -> None:
+    cursor = api._cursor(typed, 2**31 - 1)
+    answer = await stocked.get("/v1/items", params={"query": typed, "cursor": cursor})
+    assert (answer.status_code, answer.json()["items"]) == (200, [])
+
+
 @pytest.mark.parametrize(
-    "cursor", ["x", "é", "W10=", base64.urlsafe_b64encode(b'["t",-1]').decode(), base64.urlsafe_b64encode(b'["",1]').decode()]
+    "cursor",
+    ["x", "é", "W10=", base64.urlsafe_b64encode(b'["t",-1]').decode(), base64.urlsafe_b64encode(b'["",1]').decode(), SURROGATE, NESTED],
 )
 async def test_a_cursor_that_no_page_gave_is_refused(stocked: httpx2.AsyncClient, cursor: str) -> None:
     for params in ({"cursor": cursor}, {"cursor": cursor, "query": "t"}):

@@ -1,15 +1,17 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from retriever.catalogue import Catalogue, Identity
+from retriever.catalogue import VERSION, Catalogue, Identity
 from retriever.errors import StorageFailed
 from retriever.items import Item
+from retriever.library import Library
 from retriever.spaces import Neighbours, Scores, Upload, Vectors
 
 BOOKS = [
@@ -32,6 +34,27 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
 
 def found(catalogue: Catalogue, typed: str, offset: int = 0, limit: int = 10) -> list[str]:
     return [item.id for item in catalogue.find(typed, offset, limit)]
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
+    """All that are opened; Python warns of one that nobody closes from 3.13 on only."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def recorded(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", recorded)
+    return opened
+
+
+def assert_closed(connections: list[sqlite3.Connection]) -> None:
+    assert connections
+    for connection in connections:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 def test_an_item_comes_back_as_it_was_stored(catalogue: Catalogue) -> None:
@@ -102,12 +125,31 @@ def test_a_disk_that_refuses_is_a_storage_failure(catalogue: Catalogue) -> None:
     assert catalogue.item("8") is None
 
 
-def test_a_catalogue_of_another_layout_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", [1, 99])
+def test_a_catalogue_of_another_layout_is_refused_and_closed(tmp_path: Path, layout: int, connections: list[sqlite3.Connection]) -> None:
     with sqlite3.connect(tmp_path / "c.sqlite3") as other:
-        other.execute("PRAGMA user_version = 99")
+        other.execute(f"PRAGMA user_version = {layout}")
     other.close()
-    with pytest.raises(StorageFailed, match="has the layout 99, this retriever reads 1"):
+    with pytest.raises(StorageFailed, match=f"has the layout {layout}, this retriever reads {VERSION}; start the version that wrote it"):
         Catalogue(tmp_path / "c.sqlite3")
+    assert_closed(connections)
+
+
+def test_a_file_that_is_no_catalogue_is_refused_and_closed(tmp_path: Path, connections: list[sqlite3.Connection]) -> None:
+    (tmp_path / "c.sqlite3").write_bytes(b"not a database, " * 100)
+    with pytest.raises(StorageFailed, match="could not be opened"):
+        Catalogue(tmp_path / "c.sqlite3")
+    assert_closed(connections)
+
+
+def test_a_catalogue_that_can_not_be_loaded_is_closed(tmp_path: Path, connections: list[sqlite3.Connection]) -> None:
+    Catalogue(tmp_path / "c.sqlite3").close()
+    with sqlite3.connect(tmp_path / "c.sqlite3") as broken:
+        broken.execute("DROP TABLE spaces")
+    broken.close()
+    with pytest.raises(StorageFailed, match="could not be read"):
+        Library(tmp_path / "c.sqlite3", lenders=2)
+    assert_closed(connections)
 
 
 @pytest.mark.parametrize(

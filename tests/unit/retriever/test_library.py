@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retriever.errors import EmbeddingInvalid, FingerprintMismatch
+from retriever.errors import EmbeddingInvalid, FingerprintMismatch, StorageFailed
 from retriever.items import Item
 from retriever.library import Library
 from retriever.retrieval import Question, retrieve
@@ -90,7 +90,9 @@ def test_many_replacements_leave_few_dead_rows(library: Library) -> None:
     assert library.view.moments.count == len(library.view) == 3
 
 
-def test_memory_that_fell_behind_the_disk_is_rebuilt_from_it(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_fails_in_memory_is_not_stored_and_the_next_begins_from_disk(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def out_of_memory(*_: object) -> View:
         raise MemoryError
 
@@ -98,8 +100,25 @@ def test_memory_that_fell_behind_the_disk_is_rebuilt_from_it(library: Library, m
         patch.setattr(View, "with_items", out_of_memory)
         with pytest.raises(MemoryError):
             library.upsert("f", [Item("d", "d")], [UNIT])
+    assert library.catalogue.item("d") is None
     library.upsert("f", [Item("e", "e")], [UNIT])
-    assert set(library.view.row_of) == set("abcde")
+    assert set(library.view.row_of) == set("abce")
+
+
+def test_items_and_the_centre_they_are_seen_from_are_stored_together_or_not_at_all(library: Library, tmp_path: Path) -> None:
+    library.catalogue._writer.execute("CREATE TRIGGER refusing BEFORE INSERT ON centre BEGIN SELECT RAISE(ABORT, 'full'); END")
+    new, embeddings = [Item(name, name) for name in "defg"], [UNIT] * 4
+    with pytest.raises(StorageFailed, match=r"full.*nothing was changed"):
+        library.upsert("f", new, embeddings)
+    with pytest.raises(StorageFailed, match=r"full.*nothing was changed"):
+        library.delete("a")
+    assert [item.id for item in library.catalogue.after("", 10)] == sorted(library.view.row_of) == ["a", "b", "c"]
+    library.catalogue._writer.execute("DROP TRIGGER refusing")
+    assert library.upsert("f", new, embeddings) == (4, 0)
+    again = Library(tmp_path / "c.sqlite3", lenders=2)
+    again.close()
+    assert np.array_equal(again.view.centred.centre.mean, library.view.centred.centre.mean)
+    assert again.view.centred.centre.items == library.view.centred.centre.items == 7
 
 
 def test_readers_see_a_space_before_or_after_its_replacement_and_never_between(library: Library) -> None:

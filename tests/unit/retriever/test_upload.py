@@ -62,6 +62,8 @@ def test_an_upload_without_rows_is_an_empty_space(space: str) -> None:
         ({"id": "b", "neighbours": [], "score": 1}, "exactly one of"),
         ({"id": "b", "neighbours": [], "colour": 1}, "exactly one of"),
         ({"id": "b c", "neighbours": []}, "'b c' is not an id"),
+        ({"id": ".", "neighbours": []}, r"'\.' is not an id"),
+        ({"id": "b", "neighbours": [["..", 1]]}, r"'\.\.' is not an id"),
         ({"id": 7, "neighbours": []}, "7 is not an id"),
         ({"neighbours": []}, "None is not an id"),
         ({"id": "a", "neighbours": []}, "has had a row already"),
@@ -111,7 +113,13 @@ def test_lines_are_read_whole_wherever_the_stream_is_cut(cuts: list[int]) -> Non
     assert upload.finish().ids == tuple(f"é{n}" for n in range(8))
 
 
-IDS = st.one_of(st.text(max_size=5), st.text(min_size=127, max_size=129, alphabet="ab"), st.integers(), st.none())
+IDS = st.one_of(
+    st.text(max_size=5),
+    st.text(min_size=1, max_size=3, alphabet="./a"),
+    st.text(min_size=127, max_size=129, alphabet="ab"),
+    st.integers(),
+    st.none(),
+)
 NUMBERS = st.one_of(st.floats(-1e29, 1e29), st.integers(-5, 5), st.just("x"), st.none())
 ROWS = st.fixed_dictionaries(
     {"id": IDS},
@@ -122,6 +130,11 @@ ROWS = st.fixed_dictionaries(
         "more": st.none(),
     },
 )
+
+
+@pytest.mark.parametrize("name", ["...", ".a", "a.", "..a"])
+def test_an_id_may_have_points(name: str) -> None:
+    assert read("popular", {"id": name, "score": 1}).ids == (name,)
 
 
 @given(row=ROWS)
