@@ -1,12 +1,15 @@
 """The routes of the encoder over HTTP. Knows nothing of models or batches."""
 
+import asyncio
 import base64
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import Header, Request, Response
+from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from contracts.encoder import (
     BINARY_MEDIA_TYPE,
@@ -26,11 +29,12 @@ from servicekit.deadline import HEADER as DEADLINE_HEADER
 from servicekit.deadline import Deadline
 
 JSON_MEDIA_TYPE = "application/json"
+INLINE_BYTES = 32_768
+"""A larger body may take over a millisecond to read, which then happens in a thread."""
 
 
 async def embed(
     request: Request,
-    body: EmbedRequest,
     accept: Annotated[str, Header()] = JSON_MEDIA_TYPE,
     deadline_ms: Annotated[float | None, Header(alias=DEADLINE_HEADER, ge=0, allow_inf_nan=False)] = None,
 ) -> Response:
@@ -41,6 +45,7 @@ async def embed(
     """
     batcher: Batcher = request.app.state.batcher
     identity: Identity = request.app.state.identity
+    body = await _read(request)
     deadline = Deadline.after_ms(request.app.state.deadline_ms if deadline_ms is None else deadline_ms)
     with context.stage("embed"):
         embeddings = await batcher.embed(body.texts, deadline)
@@ -57,6 +62,17 @@ async def fingerprint(request: Request) -> EncoderIdentity:
         dimension=identity.dimension,
         max_tokens=identity.max_tokens,
     )
+
+
+async def _read(request: Request) -> EmbedRequest:
+    """The JSON body; a long one is read in a thread, which FastAPI's own reading of bodies would not do."""
+    body = await request.body()
+    try:
+        if len(body) <= INLINE_BYTES:
+            return EmbedRequest.model_validate_json(body)
+        return await asyncio.to_thread(EmbedRequest.model_validate_json, body)
+    except ValidationError as error:
+        raise RequestValidationError([{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]) from None
 
 
 def _wants_binary(accept: str) -> bool:
@@ -90,7 +106,9 @@ EMBEDDINGS = {
     }
 }
 
+BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {JSON_MEDIA_TYPE: {"schema": EmbedRequest.model_json_schema()}}}}
+
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/v1/embed", embed, options={"response_class": Response, "responses": EMBEDDINGS}),
+    Route("POST", "/v1/embed", embed, options={"response_class": Response, "responses": EMBEDDINGS, "openapi_extra": BODY}),
     Route("GET", "/v1/fingerprint", fingerprint),
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from contracts.encoder import BINARY_MEDIA_TYPE, EmbedResponse, EncoderIdentity
+from contracts.encoder import BINARY_MEDIA_TYPE, EmbedRequest, EmbedResponse, EncoderIdentity
 from encoder import app as encoder_app
 from encoder.metrics import EncoderMetrics
 from encoder.settings import Settings
@@ -71,6 +72,27 @@ async def test_a_bad_request_is_told_what_is_wrong(body: dict[str, Any], telling
     assert answer.headers["content-type"] == "application/problem+json"
     assert telling in answer.json()["detail"]
     assert steered.batches == []
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"\xff", b'{"texts": ["\\ud800"]}', b" " * 50_000])
+async def test_a_body_that_is_not_json_is_a_problem(body: bytes, client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/embed", content=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize(("length", "beside"), [(1, False), (5_000, True)])
+async def test_a_long_body_is_read_beside_the_event_loop(
+    length: int, beside: bool, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, threads = EmbedRequest.model_validate_json, []
+
+    def recorded(body: bytes) -> EmbedRequest:
+        threads.append(threading.current_thread())
+        return read(body)
+
+    monkeypatch.setattr(EmbedRequest, "model_validate_json", recorded)
+    assert (await client.post("/v1/embed", json={"texts": ["a" * length] * 10})).status_code == 200
+    assert [thread is not threading.current_thread() for thread in threads] == [beside]
 
 
 @pytest.mark.parametrize("deadline", ["soon", "-1", "nan", "inf"])
