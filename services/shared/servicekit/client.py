@@ -9,17 +9,14 @@ ServiceError
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
-from pydantic import BaseModel, ValidationError
 
-from contracts.wire import Wire
 from servicekit import context
 from servicekit.deadline import HEADER as DEADLINE_HEADER
 from servicekit.deadline import Deadline
 
-AnswerType = TypeVar("AnswerType", bound=BaseModel)
 JSON = {"content-type": "application/json"}
 
 
@@ -79,24 +76,6 @@ class ServiceClient:
             raise Late(f"{self.name} did not answer within {remaining * 1_000:.0f} ms") from error
         except aiohttp.ClientError as error:
             raise Unreachable(f"{self.name} is not reachable: {type(error).__name__}") from error
-
-    async def ask(
-        self,
-        method: str,
-        path: str,
-        answer: type[AnswerType],
-        deadline: Deadline,
-        *,
-        body: Wire | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> AnswerType:
-        """Sends `body` as JSON and reads the answer as `answer`."""
-        sent = None if body is None else body.model_dump_json(exclude_none=True).encode()
-        content, _ = await self.call(method, path, deadline, body=sent, query=query)
-        try:
-            return answer.model_validate_json(content)
-        except ValidationError as error:
-            raise Refused(f"{self.name} broke the contract: {error.errors()[0]['msg']}", 502, content) from error
 
 
 @asynccontextmanager
