@@ -1,12 +1,13 @@
 """The public HTTP API: wire types in, domain calls, wire types out. Knows nothing of how recommendations are made."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Body, Header, Path, Query, Request
+from fastapi import Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response, StreamingResponse
 from pydantic import TypeAdapter, ValidationError
@@ -20,7 +21,7 @@ from contracts.wire import Id, Wire
 from gateway import errors
 from gateway.catalogue import Item, Relayed
 from gateway.evidence import Asked, Deed
-from gateway.gateway import Gateway
+from gateway.gateway import READ_DEADLINE_MS, Gateway
 from gateway.imports import Outcome, RowRefused
 from gateway.profiles import Event, milliseconds
 from servicekit import context, problems
@@ -28,9 +29,12 @@ from servicekit.app import Route
 from servicekit.deadline import Deadline
 
 NDJSON = "application/x-ndjson"
-READ_DEADLINE_MS = 5_000
+JSON_KINDS, NDJSON_KINDS = ("", "application/json"), (NDJSON, "application/ndjson", "application/jsonl")
+INLINE_BYTES = 32 * 1024
+"""A longer JSON body is read in a thread."""
 FILTER: TypeAdapter[Any] = TypeAdapter(Filter)
 Model = TypeVar("Model", bound=Wire)
+Value = TypeVar("Value")
 ItemId = Annotated[Id, Path(description="The item's id.")]
 EXAMPLES: Any = {
     "a stated interest": {"value": {"interests": ["space opera with political intrigue"]}},
@@ -65,22 +69,14 @@ def _plain(conditions: Any) -> dict[str, Any]:
     return plain
 
 
-async def recommend(request: Request, body: Annotated[wire.RecommendationRequest, Body(openapi_examples=EXAMPLES)]) -> Response:
+async def recommend(request: Request) -> Response:
     """Recommends items from any mix of interests, liked items, events and a user id; nothing at all is fine too.
 
     The answer comes within `deadline_ms`, says why each item is there, and names in `degraded` every stage that was substituted.
     """
-    asked = Asked(
-        interests=tuple(dict.fromkeys(body.interests)),
-        topics=body.topics,
-        liked=tuple(dict.fromkeys(body.liked_items)),
-        deeds=tuple(Deed(event.item_id, event.type) for event in reversed(body.events)),
-        user_id=body.user_id,
-        k=body.k,
-        filter=_plain(body.filter),
-        exclude=body.exclude,
-    )
-    answer = await _gateway(request).recommend(asked, body.deadline_ms)
+    _kind(request, *JSON_KINDS)
+    asked, deadline_ms = await _read(await request.body(), _asked)
+    answer = await _gateway(request).recommend(asked, deadline_ms)
     return _answer(_Recommended, _fields(answer))
 
 
@@ -92,18 +88,13 @@ async def add_events(request: Request) -> Response:
     """
     body = await request.body()
     gateway = _gateway(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in (NDJSON, "application/ndjson", "application/jsonl"):
-        received = datetime.now().astimezone()
+    received = datetime.now().astimezone()
+    if _kind(request, *JSON_KINDS, *NDJSON_KINDS) in NDJSON_KINDS:
         portions = gateway.import_events(body, lambda line: _event_row(line, received))
         return StreamingResponse(_lines(portions), media_type=NDJSON)
-    if kind not in ("", "application/json"):
-        raise errors.MediaTypeUnsupported(f"Content-Type {kind!r} is not taken here; send application/json or {NDJSON}.")
-    sent = _json(body)
-    one_by_one = _checked(wire.EventBatch, sent).events if isinstance(sent, dict) and "events" in sent else (_checked(wire.Event, sent),)
-    now = datetime.now().astimezone()
-    stored = await gateway.add_events([_event(event, now) for event in one_by_one])
-    return _reply(wire.EventsAccepted(stored=stored, duplicates=len(one_by_one) - stored))
+    events = await _read(body, lambda sent: _events(sent, received))
+    stored = await gateway.add_events(events)
+    return _reply(wire.EventsAccepted(stored=stored, duplicates=len(events) - stored))
 
 
 async def list_events(
@@ -118,7 +109,7 @@ async def list_events(
 
 async def list_items(
     request: Request,
-    cursor: Annotated[str | None, Query(max_length=512, description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(max_length=2_048, description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 50,
     query: Annotated[str | None, Query(max_length=200, description="Words of the title or authors; the best matches come first.")] = None,
 ) -> Response:
@@ -160,6 +151,7 @@ async def import_items(request: Request) -> Response:
     rows before it are refused with that row's number. Rows that the encoder or the catalogue could not take now are refused with the
     reason: send them again.
     """
+    _kind(request, "", *NDJSON_KINDS)
     body = await request.body()
     return StreamingResponse(_lines(_gateway(request).import_items(body, lambda line: _domain(_row(WireItem, line)))), media_type=NDJSON)
 
@@ -197,7 +189,7 @@ async def put_space(request: Request, space: Annotated[str, Path(pattern="^(coll
     """Replaces a space with the uploaded rows at once; NDJSON, one `SpaceRow` per line. For the offline jobs."""
     kind = request.headers.get("content-type", NDJSON)
     relayed = await _gateway(request).relay(
-        "PUT", f"/v1/spaces/{space}", body=request.stream(), headers={"content-type": kind}, query=dict(request.query_params)
+        "PUT", f"/v1/spaces/{space}", body=request.stream(), headers={"content-type": kind}, query=dict(request.query_params), bulk=True
     )
     return _relayed(relayed)
 
@@ -209,7 +201,7 @@ async def list_spaces(request: Request) -> Response:
 
 async def read_content_space(request: Request) -> Response:
     """The embedding of every item, NDJSON with one `SpaceRow` per line; for the offline jobs."""
-    return _relayed(await _gateway(request).relay("GET", "/v1/spaces/content"))
+    return _relayed(await _gateway(request).relay("GET", "/v1/spaces/content", bulk=True))
 
 
 async def system_status(request: Request) -> Response:
@@ -242,6 +234,42 @@ def _relayed(answer: Relayed) -> Response:
 def _item(item: Item, status_code: int = 200) -> Response:
     content = json.dumps(item.fields(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
     return Response(content, status_code, {"etag": f'"{hashlib.sha256(content).hexdigest()[:32]}"'}, "application/json")
+
+
+def _kind(request: Request, *taken: str) -> str:
+    """The media type of the body, "" when it has none; raises `MediaTypeUnsupported` when it is not among those `taken`."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in taken:
+        wanted = [name for name in ("application/json", NDJSON) if name in taken]
+        raise errors.MediaTypeUnsupported(f"Content-Type {kind!r} is not taken here; send {' or '.join(wanted)}.")
+    return kind
+
+
+async def _read(body: bytes, read: Callable[[bytes], Value]) -> Value:
+    """What `read` makes of a body; of a long one in a thread, which FastAPI's own reading of bodies would not do."""
+    return read(body) if len(body) <= INLINE_BYTES else await asyncio.to_thread(read, body)
+
+
+def _asked(sent: bytes) -> tuple[Asked, float]:
+    """What a request for recommendations says, and its deadline in milliseconds."""
+    body = _checked(wire.RecommendationRequest, _json(sent))
+    asked = Asked(
+        interests=tuple(dict.fromkeys(body.interests)),
+        topics=body.topics,
+        liked=tuple(dict.fromkeys(body.liked_items)),
+        deeds=tuple(Deed(event.item_id, event.type) for event in reversed(body.events)),
+        user_id=body.user_id,
+        k=body.k,
+        filter=_plain(body.filter),
+        exclude=body.exclude,
+    )
+    return asked, body.deadline_ms
+
+
+def _events(sent: bytes, received: datetime) -> list[Event]:
+    body = _json(sent)
+    one_by_one = _checked(wire.EventBatch, body).events if isinstance(body, dict) and "events" in body else (_checked(wire.Event, body),)
+    return [_event(event, received) for event in one_by_one]
 
 
 def _domain(item: WireItem) -> Item:
@@ -307,9 +335,26 @@ STATUSES: problems.StatusTable = {
 }
 
 
+def _in_place(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with its parts where they are referred to, because nothing else names them in the document."""
+    parts = schema.get("$defs", {})
+
+    def placed(value: Any) -> Any:
+        if isinstance(value, dict):
+            named = parts[value["$ref"].rsplit("/", 1)[1]] if "$ref" in value else value
+            return {key: placed(part) for key, part in named.items() if key != "$defs"}
+        return [placed(part) for part in value] if isinstance(value, list) else value
+
+    whole: dict[str, Any] = placed(schema)
+    return whole
+
+
 EVENT, ITEM, ROW = wire.Event.model_json_schema(), WireItem.model_json_schema(), wire.RowResult.model_json_schema()
+ASKED = {"schema": _in_place(wire.RecommendationRequest.model_json_schema()), "examples": EXAMPLES}
 EVENTS = {"type": "object", "required": ["events"], "properties": {"events": {"type": "array", "maxItems": 10_000, "items": EVENT}}}
 LINES: dict[str, Any] = {NDJSON: {"schema": ROW}}
+
+ASKING = {"requestBody": {"required": True, "content": {"application/json": ASKED}}}
 
 
 def _takes(**schemas: dict[str, Any]) -> dict[str, Any]:
@@ -324,7 +369,7 @@ def _gives(model: Any, **further: Any) -> dict[str, Any]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/v1/recommendations", recommend, options=_gives(wire.RecommendationResponse)),
+    Route("POST", "/v1/recommendations", recommend, options=_gives(wire.RecommendationResponse, openapi_extra=ASKING)),
     Route(
         "POST",
         "/v1/events",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from servicekit import app as servicekit_app
 from servicekit.client import ServiceClient, connections
 
 CONSOLE = Path(__file__).parent / "console"
-REMEMBERED_RESULTS = 1_000
+REMEMBERED_RESULTS = 100
+"""Of recommendations, and as many of similar items; one of them can take some 0.4 MB."""
 PAGE_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff", "content-security-policy": "frame-ancestors 'none'"}
 """The page forbids everything foreign in a meta tag of its own; who may frame it can only be said in a header."""
 
@@ -55,10 +56,15 @@ def build(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         profiles = await asyncio.to_thread(Profiles, settings.state_dir / "profiles.sqlite", settings.liked_rating)
-        async with connections() as session:
-            encoder = EncoderClient(ServiceClient("encoder", settings.encoder_url, session))
-            expander = ExpanderClient(ServiceClient("expander", settings.expander_url, session))
-            retriever = RetrieverClient(ServiceClient("retriever", settings.retriever_url, session))
+        async with AsyncExitStack() as pools:
+
+            async def service(name: str, url: str) -> ServiceClient:
+                """With connections of its own, so that a service that stalls leaves those of the others free."""
+                return ServiceClient(name, url, await pools.enter_async_context(connections()))
+
+            encoder = EncoderClient(await service("encoder", settings.encoder_url))
+            expander = ExpanderClient(await service("expander", settings.expander_url))
+            retriever = RetrieverClient(await service("retriever", settings.retriever_url))
             embeddings, titles = Embeddings(encoder, settings.cached_embeddings), Titles(retriever)
             popular = PopularList(retriever, settings.state_dir / "popular.json", settings.popular_refresh_s)
             pipeline = Pipeline(
@@ -68,7 +74,9 @@ def build(settings: Settings) -> FastAPI:
                 searcher=Searcher(retriever, weights, titles, embeddings, told),
                 titles=titles,
                 popular=popular,
+                items=retriever,
                 remembered=Remembered(REMEMBERED_RESULTS),
+                alike=Remembered(REMEMBERED_RESULTS),
                 shares=Shares(settings.expander_share, settings.encoder_share),
                 liked_rating=settings.liked_rating,
             )

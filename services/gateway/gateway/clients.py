@@ -4,6 +4,7 @@ Every method raises `ServiceError`; an answer that breaks the contract counts as
 connection is sent once more, because nothing here does harm when it is done twice: a restarted service costs no failed request.
 """
 
+import asyncio
 import base64
 import json
 import math
@@ -30,6 +31,8 @@ from servicekit.client import JSON, Refused, ServiceClient, Unreachable
 from servicekit.deadline import Deadline
 
 NOTHING_TO_RETRIEVE = b"/problems/nothing-to-retrieve"
+INLINE_TEXTS = 32
+"""A request with more texts is written in a thread."""
 AnswerType = TypeVar("AnswerType", bound=BaseModel)
 
 
@@ -66,6 +69,10 @@ def _json(body: object) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+async def _json_of(texts: int, body: object) -> bytes:
+    return _json(body) if texts <= INLINE_TEXTS else await asyncio.to_thread(_json, body)
+
+
 @dataclass(frozen=True)
 class EncoderClient:
     """The encoder: texts in, embeddings out."""
@@ -75,7 +82,8 @@ class EncoderClient:
     async def embed(self, texts: Sequence[str], deadline: Deadline) -> tuple[str, list[str]]:
         """The fingerprint and one embedding (base64 of little-endian float32) per text, at most 256."""
         headers = {**JSON, "accept": BINARY_MEDIA_TYPE}
-        content, answered = await _call(self.service, "POST", "/v1/embed", deadline, body=_json({"texts": texts}), headers=headers)
+        body = await _json_of(len(texts), {"texts": texts})
+        content, answered = await _call(self.service, "POST", "/v1/embed", deadline, body=body, headers=headers)
         count, dimension = (int(value) if (value := answered.get(name, "")).isdecimal() else 0 for name in (COUNT_HEADER, DIMENSION_HEADER))
         fingerprint = answered.get(FINGERPRINT_HEADER, "")
         if not fingerprint or count != len(texts) or not 0 < dimension <= MAX_DIMENSION or len(content) != count * dimension * 4:
@@ -163,7 +171,7 @@ class RetrieverClient:
     async def upsert(self, fingerprint: str, items: Sequence[EmbeddedItem], deadline: Deadline) -> int:
         """Stores all of `items` or none; how many were new."""
         rows = [{"item": one.item.fields(), "embedding": one.embedding} for one in items]
-        body = _json({"fingerprint": fingerprint, "items": rows})
+        body = await _json_of(len(rows), {"fingerprint": fingerprint, "items": rows})
         return (await _ask(self.service, "POST", "/v1/items", UpsertResponse, deadline, body=body)).created
 
     async def delete(self, item_id: str, deadline: Deadline) -> bool:

@@ -23,7 +23,9 @@ TABLE = (
     CACHED_EMBEDDINGS := Substitute("encoder", "the encoder is down, some texts are known", "cached embeddings of known texts"),
     WITHOUT_CONTENT := Substitute("encoder", "the encoder is down, no text is known", "collaborative and popular sources only"),
     LAST_ANSWER := Substitute("retriever", "the retriever is down, this was asked before", "the last good answer to this request"),
-    POPULAR_LIST := Substitute("retriever", "the retriever is down", "the popular list held by the gateway"),
+    POPULAR_LIST := Substitute(
+        "retriever", "the retriever is down, a popular list is held (else 503)", "the popular list held by the gateway"
+    ),
     FIRST_SEARCH := Substitute("retriever", "the second search, without unknown items, is late", "the search with unknown items"),
     STATELESS := Substitute("profiles", "the store of events is down", "what the request itself carries"),
 )

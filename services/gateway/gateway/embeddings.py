@@ -35,21 +35,40 @@ class Embeddings:
         self._fingerprint: str | None = None
 
     async def of(self, texts: Sequence[str], deadline: Deadline) -> Embedded:
-        """Embeddings of `texts`; the encoder is asked only for those it has not embedded before. Never raises `ServiceError`."""
-        failure = None
-        fresh: dict[str, str] = {}
-        if missing := [text for text in dict.fromkeys(texts) if text not in self._kept]:
-            try:
-                fingerprint, made = await self._encoder.embed(missing, deadline)
-            except ServiceError as error:
-                failure = error
-            else:
-                fresh = dict(zip(missing, made, strict=True))
-                self._keep(fingerprint, fresh)
-        known = {text: embedding for text in texts if (embedding := fresh.get(text) or self._kept.get(text))}
-        for text in known.keys() & self._kept.keys():
+        """Embeddings of `texts`; the encoder is asked only for those it has not embedded before. Never raises `ServiceError`.
+
+        When the encoder answers with another fingerprint than the known texts have, these are embedded again, once.
+        """
+        # Taken before the encoder is waited for: another request may empty the store meanwhile.
+        held, fingerprint = self._held(texts), self._fingerprint
+        missing = [text for text in dict.fromkeys(texts) if text not in held]
+        if not missing:
+            return Embedded(held, fingerprint)
+        try:
+            made_by, fresh = await self._make(missing, deadline)
+        except ServiceError as error:
+            return Embedded(held, fingerprint if held else None, error)
+        if not held or made_by == fingerprint:
+            return Embedded({**held, **fresh}, made_by)
+        try:
+            again_by, again = await self._make(list(held), deadline)
+        except ServiceError as error:
+            return Embedded(fresh, made_by, error)
+        if again_by != made_by:
+            return Embedded(again, again_by, ServiceError(f"encoder answers with the fingerprints {made_by} and {again_by} in turn"))
+        return Embedded({**fresh, **again}, made_by)
+
+    def _held(self, texts: Sequence[str]) -> dict[str, str]:
+        held = {text: self._kept[text] for text in texts if text in self._kept}
+        for text in held:
             self._kept.move_to_end(text)
-        return Embedded(known, self._fingerprint, failure)
+        return held
+
+    async def _make(self, texts: Sequence[str], deadline: Deadline) -> tuple[str, dict[str, str]]:
+        fingerprint, made = await self._encoder.embed(texts, deadline)
+        fresh = dict(zip(texts, made, strict=True))
+        self._keep(fingerprint, fresh)
+        return fingerprint, fresh
 
     def _keep(self, fingerprint: str, fresh: dict[str, str]) -> None:
         if fingerprint != self._fingerprint:

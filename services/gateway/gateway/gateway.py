@@ -17,8 +17,8 @@ from servicekit import context
 from servicekit.client import ServiceError
 from servicekit.deadline import Deadline
 
-LOOK_MS = 1_000
-"""How long status and readiness wait for another service."""
+LOOK_MS, READ_DEADLINE_MS = 1_000, 5_000
+"""How long status and readiness wait for another service; how long a read of the catalogue or of its spaces may take."""
 
 
 class Identified(Protocol):
@@ -68,11 +68,9 @@ class Gateway:
         return answer
 
     async def similar(self, item_id: str, k: int, conditions: Mapping[str, Any], deadline_ms: float) -> tuple[Item, Answer]:
-        """The item and those like it; raises `ItemUnknown`, `RequestRefused` or `RetrieverUnavailable`."""
+        """See `Pipeline.similar`."""
         with context.stage("total"):
-            deadline = Deadline.after_ms(deadline_ms)
-            item = await self.catalogue.get(item_id, deadline)
-            answer = await self.pipeline.similar(item, k, conditions, deadline.remaining_s * 1_000)
+            item, answer = await self.pipeline.similar(item_id, k, conditions, deadline_ms)
         self._count(answer)
         return item, answer
 
@@ -131,9 +129,13 @@ class Gateway:
         body: AsyncIterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        bulk: bool = False,
     ) -> Relayed:
-        """Passes a request through to the retriever; raises `RetrieverUnavailable`."""
-        deadline = Deadline.after_ms(self.catalogue.deadline_s * 1_000)
+        """Passes a request through to the retriever; one for a whole space (`bulk`) gets the time of an import, others that of a read.
+
+        Raises `RetrieverUnavailable`.
+        """
+        deadline = Deadline.after_ms(self.catalogue.deadline_s * 1_000 if bulk else READ_DEADLINE_MS)
         try:
             relayed = await self.retriever.relay(method, path, deadline, body=body, headers=headers or {}, query=query)
         except ServiceError as error:

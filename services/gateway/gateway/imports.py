@@ -1,6 +1,7 @@
 """Bulk imports: the rows of an NDJSON body, stored or refused one by one. Knows nothing of how a row is read or of the wire."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple, Protocol, TypeVar
@@ -12,6 +13,10 @@ from gateway.profiles import Event
 CALLS_AT_ONCE = 2
 ROWS_READ_AT_ONCE = 5_000
 """Rows read (and events stored) by one piece of work in a thread, so that requests are answered in between."""
+MAX_LINE_BYTES = 2**20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+INK, STEP_BYTES = re.compile(rb"\S"), 2**16
+"""What is not blank, and how far it is looked for in one step, because a step holds up every other thread."""
 Value = TypeVar("Value")
 
 
@@ -40,21 +45,26 @@ class EventStore(Protocol):
 
 
 def lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """The rows of an NDJSON body with their numbers, from 1; blank lines are counted and left out."""
-    start, row = 0, 0
+    """The rows of an NDJSON body with their numbers, from 1; blank lines are counted and left out, and so is a byte order mark."""
+    start, breaks = len(BYTE_ORDER_MARK) if body.startswith(BYTE_ORDER_MARK) else 0, 0
     while start < len(body):
-        end = body.find(b"\n", start)
-        end = len(body) if end < 0 else end
-        row += 1
-        if line := body[start:end].strip():
-            yield row, line
-        start = end + 1
+        found = INK.search(body, start, start + STEP_BYTES)
+        stop = found.start() if found else start + STEP_BYTES
+        breaks += body.count(b"\n", start, stop)
+        start = stop
+        if found:
+            end = body.find(b"\n", start)
+            start = len(body) if end < 0 else end
+            yield breaks + 1, body[stop:start].rstrip()
 
 
-def _read(rows: Sequence[tuple[int, bytes]], parse: Callable[[bytes], Value]) -> tuple[list[tuple[int, Value]], list[Outcome]]:
+def _read(rows: Iterator[tuple[int, bytes]], most: int, parse: Callable[[bytes], Value]) -> tuple[list[tuple[int, Value]], list[Outcome]]:
+    """The next rows, at most `most`, read or refused; splits the body too, and so belongs in a thread. Both empty at the end."""
     good, refused = list[tuple[int, Value]](), list[Outcome]()
-    for row, line in rows:
+    for row, line in islice(rows, most):
         try:
+            if len(line) > MAX_LINE_BYTES:
+                raise RowRefused(f"the row has {len(line)} bytes, more than {MAX_LINE_BYTES}; shorten it")
             good.append((row, parse(line)))
         except RowRefused as error:
             refused.append(Outcome(row, None, str(error)))
@@ -64,8 +74,8 @@ def _read(rows: Sequence[tuple[int, bytes]], parse: Callable[[bytes], Value]) ->
 async def events(body: bytes, parse: Callable[[bytes], Event], store: EventStore) -> AsyncIterator[tuple[list[Outcome], int]]:
     """Stores the events of `body`, portion by portion; the outcomes of each, in row order, and how many events were new."""
     rows = lines(body)
-    while portion := list(islice(rows, ROWS_READ_AT_ONCE)):
-        good, refused = await asyncio.to_thread(_read, portion, parse)
+    while any(portion := await asyncio.to_thread(_read, rows, ROWS_READ_AT_ONCE, parse)):
+        good, refused = portion
         new = 0
         try:
             new = await store.add([event for _, event in good]) if good else 0
@@ -82,8 +92,8 @@ async def items(body: bytes, parse: Callable[[bytes], Item], catalogue: Stores, 
     """
     last = await _last_rows(body, parse)
     rows = lines(body)
-    while portion := list(islice(rows, batch_rows * CALLS_AT_ONCE)):
-        good, outcomes = await asyncio.to_thread(_read, portion, parse)
+    while any(portion := await asyncio.to_thread(_read, rows, batch_rows * CALLS_AT_ONCE, parse)):
+        good, outcomes = portion
         for row, item in good:
             if last[item.id] != row:
                 reason = f"id: {item.id} comes again in row {last[item.id]}, which counts; send each id once in a body"
@@ -99,9 +109,8 @@ async def _last_rows(body: bytes, parse: Callable[[bytes], Item]) -> dict[str, i
     """The number of the last readable row of each id. Reading twice is cheaper than holding every item of a large body."""
     last: dict[str, int] = {}
     rows = lines(body)
-    while portion := list(islice(rows, ROWS_READ_AT_ONCE)):
-        good, _ = await asyncio.to_thread(_read, portion, parse)
-        last |= {item.id: row for row, item in good}
+    while any(portion := await asyncio.to_thread(_read, rows, ROWS_READ_AT_ONCE, parse)):
+        last |= {item.id: row for row, item in portion[0]}
     return last
 
 

@@ -5,8 +5,7 @@ in `degradation.py` instead, and the answer names it.
 """
 
 import asyncio
-import json
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,12 +14,12 @@ from gateway.candidates import Found
 from gateway.catalogue import Item
 from gateway.degradation import Degradation, Degradations
 from gateway.embeddings import Embedded, Embeddings
-from gateway.errors import NothingToAnswer, ProfilesUnavailable, RetrieverUnavailable
+from gateway.errors import ItemUnknown, NothingToAnswer, ProfilesUnavailable, RetrieverUnavailable
 from gateway.evidence import Asked, Evidence, Taste, weigh
 from gateway.patience import Patience, Shares
 from gateway.popular import PopularList
 from gateway.recommendations import Recommendation, shown
-from gateway.remembered import Remembered
+from gateway.remembered import Remembered, shape_of
 from gateway.search import Searcher
 from gateway.titles import Titles
 from gateway.topics import Topics, UsedTopic
@@ -39,6 +38,24 @@ class Profiles(Protocol):
     """Who knows what users did."""
 
     async def taste(self, user_id: str) -> Taste: ...
+
+
+class Items(Protocol):
+    """Who holds the items."""
+
+    async def item(self, item_id: str, deadline: Deadline) -> Item | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """An item and what was found like it."""
+
+    item: Item
+    found: Found
+
+    def without(self, item_id: str) -> "Alike | None":
+        """The same without one item; None when it is all about that one."""
+        return None if self.item.id == item_id else Alike(self.item, self.found.without(item_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +79,9 @@ class Pipeline:
     searcher: Searcher
     titles: Titles
     popular: PopularList
+    items: Items
     remembered: Remembered[Found]
+    alike: Remembered[Alike]
     shares: Shares
     liked_rating: float
 
@@ -78,7 +97,7 @@ class Pipeline:
         embedded = await self._embed_more(interests, topics.texts(proposed), patience, degraded)
         queries = topics.queries(asked.interests, proposed, embedded.known, self.searcher.ladder.interest_weight)
         plan = self.searcher.plan(asked, evidence, queries, embedded.fingerprint)
-        shape = ("recommend", asked.interests, asked.topics, evidence.liked, _canonical(asked.filter), asked.k)
+        shape = shape_of(asked.filter, asked.interests, asked.topics, evidence.liked, asked.k)
         try:
             found = await self.searcher.candidates(asked, evidence, plan, patience.retriever, degraded)
         except ServiceError as error:
@@ -94,26 +113,32 @@ class Pipeline:
             found.unknown_liked,
         )
 
-    async def similar(self, item: Item, k: int, conditions: Mapping[str, Any], deadline_ms: float) -> Answer:
-        """Items liked together with `item`, or close to its text; raises `RequestRefused` or `RetrieverUnavailable`."""
-        degraded, shape = Degradations(), ("similar", item.id, _canonical(conditions), k)
+    async def similar(self, item_id: str, k: int, conditions: Mapping[str, Any], deadline_ms: float) -> tuple[Item, Answer]:
+        """The item, and what is liked together with it or close to its text.
+
+        Raises `ItemUnknown`, `RequestRefused`, or `RetrieverUnavailable` when this was never asked before.
+        """
+        degraded, shape, deadline = Degradations(), shape_of(conditions, item_id, k), self.shares.of(deadline_ms).retriever
         try:
-            found = await self.searcher.similar(item.id, k, conditions, self.shares.of(deadline_ms).retriever)
+            if (item := await self.items.item(item_id, deadline)) is None:
+                raise ItemUnknown(item_id)
+            found = await self.searcher.similar(item_id, k, conditions, deadline)
         except ServiceError as error:
-            if (remembered := self.remembered.get(shape)) is None:
+            if (remembered := self.alike.get(shape)) is None:
                 raise RetrieverUnavailable(f"Similar items can not be found now: {error}; try again.") from error
             degraded.note(degradation.LAST_ANSWER, error)
-            found = remembered
+            item, found = remembered.item, remembered.found
         else:
-            self.remembered.keep(shape, found, None, 0)
+            self.alike.keep(shape, Alike(item, found), None, 0)
         self.titles.learn(((item.id, item.title), *((one.id, one.title) for one in found.candidates)))
-        return Answer(shown(found, k, frozenset((item.id,)), (item.id,), self.titles.known(), of_user=False), tuple(degraded))
+        return item, Answer(shown(found, k, frozenset((item.id,)), (item.id,), self.titles.known(), of_user=False), tuple(degraded))
 
     def forget_item(self, item_id: str) -> None:
         """Drops an item that left the catalogue from every list that is held for outages."""
         self.titles.forget(item_id)
         self.popular.forget(item_id)
         self.remembered.revise(lambda found: found.without(item_id))
+        self.alike.revise(lambda alike: alike.without(item_id))
 
     async def _stored(self, user_id: str | None, patience: Patience, degraded: Degradations) -> Taste:
         """What the stored events say of the user; nothing when there is no user, or the store fails."""
@@ -157,13 +182,15 @@ class Pipeline:
     async def _embed_more(self, first: Embedded, texts: Sequence[str], patience: Patience, degraded: Degradations) -> Embedded:
         """The embeddings of the interests and of `texts`, all of one fingerprint."""
         more = await self._embed(texts, patience)
-        same = more.fingerprint is None or first.fingerprint in (None, more.fingerprint)
-        known = {**first.known, **more.known} if same else more.known
+        known = {**first.known, **more.known}
+        if more.fingerprint and first.fingerprint not in (None, more.fingerprint):  # the model changed between the two calls
+            more = await self._embed((*first.known, *texts), patience)
+            known = more.known
         if failure := first.failure or more.failure:
             degraded.note(degradation.CACHED_EMBEDDINGS if known else degradation.WITHOUT_CONTENT, failure)
         return Embedded(known, more.fingerprint or first.fingerprint)
 
-    def _substitute(self, shape: Hashable, asked: Asked, evidence: Evidence, degraded: Degradations, error: ServiceError) -> Found:
+    def _substitute(self, shape: str | None, asked: Asked, evidence: Evidence, degraded: Degradations, error: ServiceError) -> Found:
         """What answers without the retriever; raises `NothingToAnswer`."""
         if (remembered := self.remembered.get(shape)) is not None:
             degraded.note(degradation.LAST_ANSWER, error)
@@ -172,7 +199,3 @@ class Pipeline:
             degraded.note(degradation.POPULAR_LIST, error)
             return listed
         raise NothingToAnswer(f"No source of recommendations answered, and no popular list is held yet: {error}; try again.") from error
-
-
-def _canonical(conditions: Mapping[str, Any]) -> str:
-    return json.dumps(conditions, sort_keys=True) if conditions else ""

@@ -9,18 +9,23 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from gateway.errors import CursorInvalid, EventInvalid, ProfilesUnavailable
 from gateway.evidence import Deed, Taste, taste
+from servicekit import logs
+
+LOG = logs.get(__name__)
 
 READ_DEEDS, KEPT_LIKED, SHOWN_EVENTS = 2_000, 100, 200
 """Newest events that taste is read from; liked items it keeps; events shown of a user."""
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 YEARS = range(1900, 2200)
+BUSY_MS, TRUNCATE_BUSY_MS, TRUNCATE_PAUSE_S = 5_000, 50, 1.0
+"""How long a write waits for another process, how long emptying the log waits for readers, and the pause before it is tried again."""
 Value = TypeVar("Value")
 
 SCHEMA = """
@@ -69,14 +74,13 @@ class Record(NamedTuple):
     liked: tuple[str, ...]
 
 
-def milliseconds(time: datetime | None) -> int:
-    """`time` as an event stores it: milliseconds, UTC when it has no offset, now when None; raises `EventInvalid` beyond 1900 to 2199."""
-    chosen = time or datetime.now(UTC)
-    if chosen.year not in YEARS:
+def milliseconds(time: datetime) -> int:
+    """`time` as an event stores it: milliseconds, UTC when it has no offset; raises `EventInvalid` beyond 1900 to 2199."""
+    if time.year not in YEARS:
         raise EventInvalid(
-            f"time: {chosen.isoformat()} is not between {YEARS[0]} and {YEARS[-1]}; send RFC 3339, such as 2026-01-31T12:00:00Z"
+            f"time: {time.isoformat()} is not between {YEARS[0]} and {YEARS[-1]}; send RFC 3339, such as 2026-01-31T12:00:00Z"
         )
-    return ((chosen if chosen.tzinfo else chosen.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
+    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
 
 
 def cursor_after(seq: int) -> str:
@@ -105,7 +109,9 @@ class Profiles:
         self._writing = ThreadPoolExecutor(1, "profiles-writer")
         self._reading = ThreadPoolExecutor(4, "profiles-reader")
         self._local, self._opened = threading.local(), list[sqlite3.Connection]()
+        self._truncating: asyncio.Task[None] | None = None
         self._writing.submit(lambda: self._connection().executescript(SCHEMA)).result()
+        self._writing.submit(lambda: _truncated(self._connection())).result()  # a process that was killed may have left a log
 
     def close(self) -> None:
         """Waits for what was begun; later calls fail."""
@@ -117,7 +123,7 @@ class Profiles:
     def _connection(self) -> sqlite3.Connection:
         """This thread's own connection."""
         if not hasattr(self._local, "connection"):
-            connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1_000, isolation_level=None, check_same_thread=False)
             connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
             self._local.connection = connection
             self._opened.append(connection)
@@ -178,16 +184,29 @@ class Profiles:
         return await self._in(self._reading, read)
 
     async def erase(self, user_id: str) -> int:
-        """Removes every event of the user, from the write-ahead log too; how many there were."""
+        """Removes every event of the user; how many there were.
 
-        def erase(connection: sqlite3.Connection) -> int:
+        The write-ahead log, which still has them, is emptied at once, or as soon as no reader holds it.
+        """
+
+        def erase(connection: sqlite3.Connection) -> tuple[int, bool]:
             with _transaction(connection):
                 gone = connection.execute("DELETE FROM events WHERE user_id = ?", (user_id,)).rowcount
                 connection.execute("UPDATE totals SET events = events - ?", (gone,))
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            return gone
+            return gone, _truncated(connection)
 
-        return await self._in(self._writing, erase)
+        gone, truncated = await self._in(self._writing, erase)
+        if not truncated and (self._truncating is None or self._truncating.done()):
+            LOG.info("log_held_by_reader", path=str(self._path))
+            self._truncating = asyncio.create_task(self._truncate())
+        return gone
+
+    async def _truncate(self) -> None:
+        with suppress(ProfilesUnavailable):  # closed, and the last one to close a file empties its log
+            truncated = False
+            while not truncated:
+                await asyncio.sleep(TRUNCATE_PAUSE_S)
+                truncated = await self._in(self._writing, _truncated)
 
     async def total(self) -> int:
         """How many events are stored."""
@@ -205,6 +224,19 @@ class Profiles:
                 connection.execute("ROLLBACK")
 
         await self._in(self._writing, attempt)
+
+
+def _truncated(connection: sqlite3.Connection) -> bool:
+    """Moves the write-ahead log into the file and empties it; False when a reader, or another process, holds it for now."""
+    connection.execute(f"PRAGMA busy_timeout = {TRUNCATE_BUSY_MS}")
+    try:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    except sqlite3.OperationalError as error:
+        LOG.warning("log_not_truncated", error=str(error))
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    return not busy
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """The public API over fakes that behave: what goes in and what comes out."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
 from tests.unit.gateway.conftest import House, ids, stages
+
+from gateway import api
 
 NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -154,6 +157,39 @@ async def test_an_event_body_of_another_kind_is_refused(house: House) -> None:
     answer = await house.http.post("/v1/events", content=b"a,b", headers={"content-type": "text/csv"})
     assert answer.status_code == 415
     assert "application/x-ndjson" in answer.json()["detail"]
+
+
+async def test_items_and_requests_of_another_kind_are_refused_and_every_name_of_ndjson_is_taken(house: House) -> None:
+    row = b'{"id": "new", "title": "New"}'
+    for path, kind, wanted in (("items", "text/csv", "application/x-ndjson"), ("recommendations", "text/plain", "application/json")):
+        refused = await house.http.post(f"/v1/{path}", content=row, headers={"content-type": kind})
+        assert (refused.status_code, wanted in refused.json()["detail"]) == (415, True)
+    assert "new" not in house.retriever.items
+    for kind in ("application/x-ndjson; charset=utf-8", "application/ndjson", "application/jsonl"):
+        assert (await house.http.post("/v1/items", content=row, headers={"content-type": kind})).json()["status"] == "stored"
+
+
+async def test_a_long_body_is_read_beside_the_event_loop_and_a_short_one_in_place() -> None:
+    def reader(body: bytes) -> threading.Thread:
+        return threading.current_thread()
+
+    assert await api._read(b"x" * api.INLINE_BYTES, reader) is threading.main_thread()
+    assert await api._read(b"x" * (api.INLINE_BYTES + 1), reader) is not threading.main_thread()
+
+
+async def test_long_bodies_are_taken_and_refused_as_short_ones_are(house: House) -> None:
+    events = [{"user_id": "u", "item_id": f"{number:0100}"} for number in range(1_000)]
+    assert (await house.http.post("/v1/events", json={"events": events})).json()["stored"] == 1_000
+    refused = await house.http.post("/v1/events", json={"events": [*events, {"user_id": "u"}]})
+    assert (refused.status_code, refused.json()["violations"][0]["field"]) == (422, "events.1000.item_id")
+    excluded = [f"{number:0100}" for number in range(999)]
+    assert "dune" not in ids(await house.recommend(exclude=[*excluded, "dune"]))
+    assert (await house.http.post("/v1/recommendations", json={"exclude": excluded, "k": 0})).status_code == 422
+
+
+async def test_a_long_cursor_is_passed_on(house: House) -> None:
+    assert (await house.http.get("/v1/items", params={"cursor": "c" * 2_048})).status_code == 200
+    assert (await house.http.get("/v1/items", params={"cursor": "c" * 2_049})).status_code == 422
 
 
 async def test_a_bulk_of_events_keeps_the_good_rows_and_says_why_others_are_refused(house: House) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from tests.fakes.services import FakeRetriever
@@ -36,7 +37,7 @@ async def test_an_upload_that_grows_too_large_on_the_way_is_413_and_not_applied(
         app = build(Settings(retriever_url=retriever.url, state_dir=tmp_path, max_body_bytes=2_000))
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
         async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
-            answer = await http.put("/v1/spaces/popular", content=rows())
+            answer = await http.put("/v1/spaces/popular", content=rows(), headers={"content-type": "application/x-ndjson"})
             assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
             assert (await http.get("/v1/spaces")).json()[0]["rows"] == 0
 
@@ -49,3 +50,8 @@ async def test_a_gateway_starts_with_nothing_behind_it_and_says_that_it_is_not_r
         assert (await http.get("/livez")).status_code == 200
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.post("/v1/events", json={"user_id": "ann", "item_id": "dune"})).json()["stored"] == 1
+
+
+async def test_each_service_has_connections_of_its_own(house: House) -> None:
+    clients: tuple[Any, ...] = (house.gateway.encoder, house.gateway.expander, house.gateway.retriever)
+    assert len({id(client.service._session) for client in clients}) == 3

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway.embeddings import Embeddings
 from servicekit.client import ServiceError, Unreachable
@@ -8,14 +8,18 @@ SOON = Deadline.after_ms(60_000)
 
 
 class Encoder:
-    """Embeds a text as its upper case, under a fingerprint that can change; fails while `down`."""
+    """Embeds a text as its upper case under a fingerprint that can change; fails while `down` or without `calls_left`; `meanwhile` runs."""
 
     def __init__(self) -> None:
         self.fingerprint, self.down = "one", False
+        self.calls_left = 100
+        self.meanwhile: Callable[[], None] = lambda: None
         self.asked: list[str] = []
 
     async def embed(self, texts: Sequence[str], deadline: Deadline) -> tuple[str, list[str]]:
-        if self.down:
+        self.calls_left -= 1
+        self.meanwhile()
+        if self.down or self.calls_left < 0:
             raise Unreachable("encoder is not reachable")
         self.asked += texts
         return self.fingerprint, [text.upper() for text in texts]
@@ -49,5 +53,22 @@ async def test_another_fingerprint_empties_it_so_that_spaces_never_mix() -> None
     await embeddings.of(["a"], SOON)
     encoder.fingerprint = "two"
     mixed = await embeddings.of(["a", "b"], SOON)
+    assert (mixed.known, mixed.fingerprint, mixed.failure) == ({"a": "A", "b": "B"}, "two", None)
+    assert encoder.asked == ["a", "b", "a"]
+
+
+async def test_an_encoder_that_fails_before_known_texts_are_made_anew_is_a_failure() -> None:
+    embeddings = Embeddings(encoder := Encoder(), 10)
+    await embeddings.of(["a"], SOON)
+    encoder.fingerprint, encoder.calls_left = "two", 1
+    mixed = await embeddings.of(["a", "b"], SOON)
     assert (mixed.known, mixed.fingerprint) == ({"b": "B"}, "two")
-    assert (await embeddings.of(["a"], SOON)).known == {"a": "A"}
+    assert isinstance(mixed.failure, ServiceError)
+
+
+async def test_a_known_text_stays_known_when_the_store_is_emptied_meanwhile() -> None:
+    embeddings = Embeddings(encoder := Encoder(), 10)
+    await embeddings.of(["a"], SOON)
+    encoder.meanwhile = embeddings.forget
+    mixed = await embeddings.of(["a", "b"], SOON)
+    assert (mixed.known, mixed.fingerprint, mixed.failure) == ({"a": "A", "b": "B"}, "one", None)

@@ -10,6 +10,9 @@ import pytest
 from tests.fakes.services import Behaviour
 from tests.unit.gateway.conftest import House, ids, stages
 
+from gateway.degradation import Degradations
+from servicekit.deadline import Deadline
+
 SERVICES = ("expander", "encoder", "retriever")
 MISBEHAVIOURS = ("down", "STALLS", "FAILS", "BREAKS_THE_CONTRACT")
 DEADLINE_MS = 400
@@ -152,12 +155,40 @@ async def test_an_empty_catalogue_is_an_empty_answer(house: House) -> None:
 
 async def test_similar_items_are_remembered_and_else_unavailable(house: House) -> None:
     good = (await house.http.get("/v1/items/dune/similar")).json()
+    await house.http.get("/v1/items/it/similar")
+    await house.http.delete("/v1/items/hyperion")
+    await house.http.delete("/v1/items/it")
     await house.retriever.stop()
-    for path in ("/v1/items/emma/similar", "/v1/items", "/v1/items/emma", "/v1/spaces"):
+    again = await house.http.get("/v1/items/dune/similar")
+    assert (again.status_code, again.json()["item"]) == (200, good["item"])
+    assert ids(again.json()) == [item for item in ids(good) if item not in ("hyperion", "it")]
+    assert again.json()["degraded"][0]["substitute"] == "the last good answer to this request"
+    for path in ("/v1/items/emma/similar", "/v1/items/it/similar", "/v1/items", "/v1/items/emma", "/v1/spaces"):
         answer = await house.http.get(path)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
     await house.retriever.start()
-    assert ids((await house.http.get("/v1/items/dune/similar")).json()) == ids(good)
+    assert (await house.http.get("/v1/items/dune/similar")).json()["degraded"] == []
+
+
+async def test_a_stalled_retriever_holds_reads_no_longer_than_a_read_may_take(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.gateway.READ_DEADLINE_MS", 100)
+    house.retriever.behaviour = Behaviour.STALLS
+    for path in ("/v1/items", "/v1/items?query=dune", "/v1/spaces"):
+        started = time.perf_counter()
+        assert (await house.http.get(path)).status_code == 503
+        assert time.perf_counter() - started < 1
+    started = time.perf_counter()
+    assert (await house.http.get("/v1/spaces/content")).status_code == 503
+    assert time.perf_counter() - started > 1.5  # the import deadline of these tests is 2 s
+
+
+async def test_a_model_that_changes_within_a_request_costs_no_interest(house: House) -> None:
+    pipeline = house.gateway.pipeline
+    interests = await pipeline.embeddings.of(["space"], Deadline.after_ms(5_000))
+    house.encoder.fingerprint = "fake-2"
+    degraded = Degradations()
+    embedded = await pipeline._embed_more(interests, ["romance"], pipeline.shares.of(5_000), degraded)
+    assert (set(embedded.known), embedded.fingerprint, bool(degraded)) == ({"space", "romance"}, "fake-2", False)
 
 
 @pytest.mark.parametrize("service", ["encoder", "retriever"])

@@ -1,7 +1,9 @@
 import asyncio
 import json
 import signal
+import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -56,6 +58,28 @@ async def test_erasure_leaves_no_byte_of_the_user_in_any_file(profiles: Profiles
     assert await profiles.record("somebody-unmistakable") is None
 
 
+async def test_erasure_waits_for_no_reader_and_empties_the_log_once_none_holds_it(
+    profiles: Profiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remains() -> bool:
+        return any(b"somebody-unmistakable" in path.read_bytes() for path in tmp_path.iterdir())
+
+    monkeypatch.setattr("gateway.profiles.TRUNCATE_PAUSE_S", 0.02)
+    await profiles.add(likes("somebody-unmistakable", 50))
+    reader = sqlite3.connect(tmp_path / "profiles.sqlite", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM events").fetchone()
+    started = time.perf_counter()
+    assert await profiles.erase("somebody-unmistakable") == 50
+    await profiles.add(likes("other", 1))
+    assert time.perf_counter() - started < 1
+    assert remains()
+    reader.close()
+    async with asyncio.timeout(5):
+        while remains():
+            await asyncio.sleep(0.02)
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(0, 30), limit=st.integers(1, 12))
 def test_following_the_cursor_reads_every_event_once_and_in_order(tmp_path_factory: pytest.TempPathFactory, count: int, limit: int) -> None:
@@ -86,10 +110,10 @@ def test_any_other_text_is_no_cursor(text: str) -> None:
         seq_of(text)
 
 
-@given(time=st.datetimes(datetime(1900, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC)))
-def test_a_stored_time_is_the_one_given_to_the_millisecond(time: datetime) -> None:
-    event = Event("ann", milliseconds(time), "dune", "like", 4.5)
-    assert abs(event.time - time) < timedelta(milliseconds=1)
+@given(at=st.datetimes(datetime(1900, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC)))
+def test_a_stored_time_is_the_one_given_to_the_millisecond(at: datetime) -> None:
+    event = Event("ann", milliseconds(at), "dune", "like", 4.5)
+    assert abs(event.time - at) < timedelta(milliseconds=1)
 
 
 async def test_an_export_gives_time_and_value_back(profiles: Profiles) -> None:

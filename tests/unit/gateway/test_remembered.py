@@ -1,4 +1,4 @@
-from gateway.remembered import Remembered
+from gateway.remembered import Remembered, shape_of
 
 
 def test_the_oldest_shape_goes_first() -> None:
@@ -24,3 +24,24 @@ def test_a_request_that_began_before_an_erasure_is_not_kept_after_it() -> None:
     kept.keep("a", "A", "ann", since)
     kept.keep("c", "C", None, since)
     assert (kept.get("a"), kept.get("c")) == (None, "C")
+
+
+def test_a_shape_is_short_and_goes_by_what_is_asked_not_by_its_order() -> None:
+    first, second = shape_of({"a": 1, "b": [2]}, ("space",), 10), shape_of({"b": [2], "a": 1}, ("space",), 10)
+    assert first == second != shape_of({"a": 1}, ("space",), 10)
+    assert len(first or "") == 64
+
+
+def test_a_request_with_a_giant_filter_is_not_remembered() -> None:
+    kept = Remembered[str](9)
+    kept.keep(shape_of({"genres": {"any": ["x" * 500] * 21}}), "A", None, 0)
+    assert kept._kept == {}
+    assert kept.get(None) is None
+
+
+def test_a_result_that_is_revised_to_none_is_dropped() -> None:
+    kept = Remembered[str](9)
+    kept.keep("a", "A", None, 0)
+    kept.keep("b", "B", None, 0)
+    kept.revise(lambda result: None if result == "A" else "C")
+    assert (kept.get("a"), kept.get("b")) == (None, "C")
