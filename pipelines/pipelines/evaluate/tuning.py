@@ -12,8 +12,10 @@ from pipelines.evaluate.served import SOURCES, Candidates
 K = 20
 GRID = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.5)
 WORTH = 0.0005
-"""Settings whose mean recall differs by less are as good as each other. Of those, the one that leans least on popularity is chosen, then
-the one that leans most on the other sources: where it costs nothing, an answer should be particular and not hang on one source."""
+"""Settings whose mean recall is within this of the best are as good as the best: the differences between them are noise of the tuning
+users. The middle of them is chosen, which depends less on that noise than any one of them."""
+LEAST = 0.05
+"""A smaller weight is none: a source that does not help gets weight 0."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ def choose(cases: Sequence[Case], leader: str, others: Sequence[str]) -> tuple[d
         weights = {leader: 1.0, **dict(zip(others, values, strict=True))}
         tried.append((recall_at(cases, [weights.get(source, 0.0) for source in SOURCES]), weights))
     best = max(recall for recall, _ in tried)
-    as_good = [(recall, weights) for recall, weights in tried if recall >= best - WORTH]
-    recall, chosen = min(as_good, key=lambda one: (one[1].get("popular", 0.0), -sum(one[1].values())))
-    return {source: weight for source, weight in chosen.items() if weight > 0}, recall
+    as_good = [weights for recall, weights in tried if recall >= best - WORTH]
+    middle = {source: round(float(np.mean([weights[source] for weights in as_good])), 2) for source in (leader, *others)}
+    chosen = {source: weight for source, weight in middle.items() if weight >= LEAST}
+    return chosen, recall_at(cases, [chosen.get(source, 0.0) for source in SOURCES])
