@@ -17,7 +17,7 @@ install: .venv/installed ## Make .venv with the default install (hash-checked; n
 .venv/installed: requirements/default.txt requirements/alone.txt $(PARTS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' || { echo "Python has no venv module; as root: apt-get install -y python3-venv"; exit 1; }
-	@echo "Installing into .venv (about 260 MB to download, once) ..."
+	@echo "Installing into .venv (about 200 MB to download, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP) install --no-deps --require-hashes -r requirements/default.txt -r requirements/alone.txt
 	@$(PIP) install --no-deps --no-build-isolation $(PARTS:%=-e %)
