@@ -15,6 +15,8 @@ from pipelines.evaluate.tuning import Case
 
 TOUCHED = (1, 3, 5, 10)
 POOL = 200
+TURNS = 3
+"""Times that each tuning user is asked, each time showing other items of theirs: which items happen to be shown is most of the noise."""
 CALLERS = 3
 """Requests under way at once; more would only queue on the two cores this is meant for."""
 INTEREST_WEIGHT = 0.5
@@ -51,8 +53,13 @@ def _liked_cases(served: Served, users: Users, touched: int) -> list[Case]:
     def case(items: Sequence[str]) -> Case:
         return Case.of(served.candidates(POOL, items[:touched], START), frozenset(items[touched:]))
 
+    shown = (_turned(items, turn * touched) for items in users.values() if len(items) > touched for turn in range(TURNS))
     with ThreadPoolExecutor(CALLERS) as callers:
-        return list(callers.map(case, (items for items in users.values() if len(items) > touched)))
+        return list(callers.map(case, shown))
+
+
+def _turned(items: Sequence[str], by: int) -> Sequence[str]:
+    return [*items[by % len(items) :], *items[: by % len(items)]]
 
 
 def _interest_cases(served: Served, users: Users, touched: int, interests: Interests) -> list[Case]:
@@ -75,9 +82,9 @@ def build(served: Served, items: Items, users: Users, provenance: Mapping[str, A
         for touched in counts:
             cases = _interest_cases(served, users, touched, interests) if interest else _liked_cases(served, users, touched)
             weights, recall = tuning.choose(cases, leader, others)
-            measured = {"recall_at_20": round(recall, 4), "users": len(cases)}
+            measured = {"recall_at_20": round(recall, 4), "cases": len(cases)}
             steps.append({"touched": touched, "interest": interest, "weights": weights, "measured": measured})
-            print(f"  {touched} liked{' and an interest' if interest else ''}: {weights}, recall@20 {recall:.4f} on {len(cases)} users")
+            print(f"  {touched} liked{' and an interest' if interest else ''}: {weights}, recall@20 {recall:.4f} in {len(cases)} cases")
     return {"version": 1, "provenance": dict(provenance), "interest_weight": INTEREST_WEIGHT, "steps": steps}
 
 

@@ -89,6 +89,6 @@ def markdown(sections: Sequence[Section], facts: Mapping[str, str], ladder: Mapp
     ]
     for step in steps:
         weights = ", ".join(f"{source} {weight:g}" for source, weight in step["weights"].items())
-        measured = "{recall_at_20:.4f} ({users} users)".format(**step["measured"]) if "measured" in step else "-"
+        measured = "{recall_at_20:.4f} ({cases} cases)".format(**step["measured"]) if "measured" in step else "-"
         lines.append(f"| {step['touched']} | {'yes' if step['interest'] else 'no'} | {weights} | {measured} |")
     return "\n".join(lines) + "\n"

@@ -16,12 +16,12 @@ Source = Literal["content", "similar", "collaborative", "popular"]
 
 
 class Measured(BaseModel):
-    """What the weights reached on the users they were chosen on."""
+    """What the weights reached on the cases (a user and the items shown) they were chosen on."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     recall_at_20: float
-    users: int
+    cases: int
 
 
 class Step(BaseModel):
