@@ -11,7 +11,7 @@ from pipelines.suite import Suite
 
 Failure = Callable[[Suite, str], AbstractContextManager[None]]
 FAILURES: dict[str, Failure] = {"killed": Suite.killed, "stalled": Suite.stalled}
-DEADLINE_MS = 800
+DEADLINE_MS = 1_500
 
 
 def recommend(gateway: httpx2.Client, **request: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from servicekit.deadline import Deadline
 
 SERVICES = ("expander", "encoder", "retriever")
 MISBEHAVIOURS = ("down", "STALLS", "FAILS", "BREAKS_THE_CONTRACT")
-DEADLINE_MS = 400
+DEADLINE_MS = 1_500
 
 
 async def misbehave(house: House, service: str, how: str) -> None:
@@ -28,7 +28,7 @@ async def misbehave(house: House, service: str, how: str) -> None:
 async def timed(house: House, **request: Any) -> dict[str, Any]:
     started = time.perf_counter()
     answer = await house.recommend(deadline_ms=DEADLINE_MS, **request)
-    assert (time.perf_counter() - started) * 1_000 < DEADLINE_MS + 100  # slack for a busy machine; the pipeline leaves 20 ms unused
+    assert (time.perf_counter() - started) * 1_000 < DEADLINE_MS + 500  # slack for a busy machine; the pipeline leaves 20 ms unused
     return answer
 
 
