@@ -16,11 +16,8 @@ from pipelines.suite import SERVICES, Suite
 ITEM_CHUNK, EVENT_CHUNK = 256, 20_000
 EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = (
     ('A stranger who types "space opera with political intrigue"', {"interests": ["space opera with political intrigue"]}),
-    ("A stranger who liked The Hobbit", {"liked_items": ["7"]}),
-    (
-        'A stranger who liked Murder on the Orient Express and types "cosy mysteries in a village"',
-        {"interests": ["cosy mysteries in a village"], "liked_items": ["672"]},
-    ),
+    ("A stranger who liked 1984", {"liked_items": ["13"]}),
+    ('A stranger who liked The Hunger Games and types "dystopia"', {"interests": ["dystopia"], "liked_items": ["1"]}),
 )
 
 

@@ -205,10 +205,10 @@ async def test_a_write_that_a_service_does_not_take_stores_nothing_and_says_so(h
 async def test_many_requests_at_once_keep_their_own_timings_and_degradations(house: House) -> None:
     house.expander.behaviour = Behaviour.STALLS
     answers = await asyncio.gather(
-        *(house.recommend(interests=["space"], deadline_ms=300) for _ in range(5)),
-        *(house.recommend(liked_items=["dune"], deadline_ms=300) for _ in range(5)),
+        *(house.recommend(interests=["space"], deadline_ms=DEADLINE_MS) for _ in range(5)),
+        *(house.recommend(liked_items=["dune"], deadline_ms=DEADLINE_MS) for _ in range(5)),
     )
     stalled, fine = answers[:5], answers[5:]
     assert [stages(answer) for answer in stalled] == [["expander"]] * 5
     assert [stages(answer) for answer in fine] == [[]] * 5
-    assert all(answer["timings_ms"]["total"] < 100 for answer in fine)
+    assert all(answer["timings_ms"]["total"] < DEADLINE_MS / 2 for answer in fine)
