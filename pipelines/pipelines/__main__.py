@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipelines import demo, jobs
 from pipelines.api import Api, ApiRefused
+from pipelines.ending import ended_by_signals
 from pipelines.evaluate import run as evaluate
 from pipelines.importer import ImportIncomplete
 from pipelines.suite import SuiteFailed
@@ -29,7 +30,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     try:
-        _run(_parser().parse_args())
+        with ended_by_signals():
+            _run(_parser().parse_args())
     except KeyboardInterrupt:
         sys.exit(130)
     except (ApiRefused, ImportIncomplete, SuiteFailed) as error:

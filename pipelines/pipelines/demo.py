@@ -5,7 +5,7 @@ import json
 import signal
 import textwrap
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +64,11 @@ def show_examples(api: Api) -> None:
         _show(title, api.recommend({**request, "k": 5, "deadline_ms": 10_000}))
 
 
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM and a closed terminal (SIGHUP) end the demo as Ctrl-C does, so that no child outlives it."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def run(folder: Path, *, once: bool, llm_url: str | None, llm_model: str | None) -> None:
     """Runs the demo with its state under `folder`; returns after the examples when `once`, else at Ctrl-C."""
     settings = {"EXPANDER_LLM_URL": llm_url or "", "EXPANDER_LLM_MODEL": llm_model or ""}
     started = time.monotonic()
-    with _ended_by_signals(), Suite(folder.resolve(), settings) as suite:
+    with Suite(folder.resolve(), settings) as suite:
         print("Starting " + ", ".join(f"{name} on port {suite.ports[name]}" for name in SERVICES) + " ...")
         suite.wait_ready()
         print(f"All four are ready after {time.monotonic() - started:.1f} s; logs in {folder / 'logs'}.")
