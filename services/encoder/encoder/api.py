@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import Header, Request, Response
@@ -23,7 +23,7 @@ from contracts.encoder import (
 from encoder import errors
 from encoder.batching import Batcher
 from encoder.fingerprint import Identity
-from servicekit import context
+from servicekit import context, openapi
 from servicekit.app import Route
 from servicekit.deadline import HEADER as DEADLINE_HEADER
 from servicekit.deadline import Deadline
@@ -106,7 +106,7 @@ EMBEDDINGS = {
     }
 }
 
-BODY: dict[str, Any] = {"requestBody": {"required": True, "content": {JSON_MEDIA_TYPE: {"schema": EmbedRequest.model_json_schema()}}}}
+BODY = openapi.takes({JSON_MEDIA_TYPE: {"schema": EmbedRequest.model_json_schema()}})
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/embed", embed, options={"response_class": Response, "responses": EMBEDDINGS, "openapi_extra": BODY}),

@@ -24,7 +24,7 @@ from gateway.evidence import Asked, Deed
 from gateway.gateway import READ_DEADLINE_MS, Gateway
 from gateway.imports import Outcome, RowRefused
 from gateway.profiles import Event, milliseconds
-from servicekit import context, problems
+from servicekit import context, openapi, problems
 from servicekit.app import Route
 from servicekit.deadline import Deadline
 
@@ -335,32 +335,17 @@ STATUSES: problems.StatusTable = {
 }
 
 
-def _in_place(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its parts where they are referred to, because nothing else names them in the document."""
-    parts = schema.get("$defs", {})
-
-    def placed(value: Any) -> Any:
-        if isinstance(value, dict):
-            named = parts[value["$ref"].rsplit("/", 1)[1]] if "$ref" in value else value
-            return {key: placed(part) for key, part in named.items() if key != "$defs"}
-        return [placed(part) for part in value] if isinstance(value, list) else value
-
-    whole: dict[str, Any] = placed(schema)
-    return whole
-
-
 EVENT, ITEM, ROW = wire.Event.model_json_schema(), WireItem.model_json_schema(), wire.RowResult.model_json_schema()
-ASKED = {"schema": _in_place(wire.RecommendationRequest.model_json_schema()), "examples": EXAMPLES}
+ASKED = {"schema": openapi.in_place(wire.RecommendationRequest.model_json_schema()), "examples": EXAMPLES}
 EVENTS = {"type": "object", "required": ["events"], "properties": {"events": {"type": "array", "maxItems": 10_000, "items": EVENT}}}
 LINES: dict[str, Any] = {NDJSON: {"schema": ROW}}
 
-ASKING = {"requestBody": {"required": True, "content": {"application/json": ASKED}}}
+ASKING = openapi.takes({"application/json": ASKED})
 
 
 def _takes(**schemas: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI of a body that the handler reads itself."""
-    content = {{"json": "application/json", "lines": NDJSON}[kind]: {"schema": schema} for kind, schema in schemas.items()}
-    return {"requestBody": {"required": True, "content": content}}
+    return openapi.takes({{"json": "application/json", "lines": NDJSON}[kind]: {"schema": schema} for kind, schema in schemas.items()})
 
 
 def _gives(model: Any, **further: Any) -> dict[str, Any]:

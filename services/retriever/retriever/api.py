@@ -35,7 +35,7 @@ from retriever.sources import Query
 from retriever.upload import SpaceUpload
 from retriever.view import View
 from retriever.workers import Workers
-from servicekit import context
+from servicekit import context, openapi
 from servicekit.app import Route
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -268,16 +268,8 @@ def _candidate(found: Found) -> Candidate:
 
 
 def _body(media_type: str, kind: type[BaseModel]) -> dict[str, Any]:
-    """Documents a body that the handler reads itself; the parts of its schema stand in place, because nothing else names them."""
-    schema = kind.model_json_schema()
-    parts = schema.pop("$defs", {})
-
-    def in_place(value: Any) -> Any:
-        if isinstance(value, dict):
-            return in_place(parts[value["$ref"].rsplit("/", 1)[1]]) if "$ref" in value else {key: in_place(of) for key, of in value.items()}
-        return [in_place(one) for one in value] if isinstance(value, list) else value
-
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": in_place(schema)}}}}
+    """Documents a body that the handler reads itself."""
+    return openapi.takes({media_type: {"schema": openapi.in_place(kind.model_json_schema())}})
 
 
 STATUSES: dict[type[Exception], int] = {

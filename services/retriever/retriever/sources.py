@@ -71,7 +71,20 @@ class Content:
         return [self._queries[best].label for best in shares.argmax(axis=0)]
 
 
-class Similar:
+class Scanned:
+    """What the sources share that score every row at once: `_scores` `(count,)`."""
+
+    _scores: Doubles
+
+    def top(self, allowed: Bools, n: int) -> list[Rows]:
+        return [best_rows(self._scores, allowed, n)]
+
+    def raw(self, rows: Rows) -> Doubles:
+        scores: Doubles = self._scores[rows]
+        return scores
+
+
+class Similar(Scanned):
     """Near the text of one of the liked rows, as seen from the centre of the catalogue."""
 
     def __init__(self, view: View, liked: Rows) -> None:
@@ -81,18 +94,11 @@ class Similar:
         self._scores = cosines.astype(np.float64)
         self.spread = Spread.of(self._scores[view.live])
 
-    def top(self, allowed: Bools, n: int) -> list[Rows]:
-        return [best_rows(self._scores, allowed, n)]
-
-    def raw(self, rows: Rows) -> Doubles:
-        scores: Doubles = self._scores[rows]
-        return scores
-
     def found_by(self, rows: Rows) -> list[str | None]:
         return [self._view.item(int(self._liked[place])).id for place in self._nearest[rows]]
 
 
-class LikedTogether:
+class LikedTogether(Scanned):
     """The collaborative source, for voices that its space has heard of: `names` says whose they are."""
 
     def __init__(self, view: View, names: Sequence[str], voices: Sequence[Rows]) -> None:
@@ -121,13 +127,6 @@ class LikedTogether:
         label = max(queries, key=lambda query: query.weight * float(query.embedding @ met)).label
         return cls(view, [label], [nearest[0]])
 
-    def top(self, allowed: Bools, n: int) -> list[Rows]:
-        return [best_rows(self._scores, allowed, n)]
-
-    def raw(self, rows: Rows) -> Doubles:
-        scores: Doubles = self._scores[rows]
-        return scores
-
     def found_by(self, rows: Rows) -> list[str | None]:
         given = self._space.contributions(self._voices, rows)
         best = given.argmax(axis=0)
@@ -135,19 +134,12 @@ class LikedTogether:
         return [self._names[voice] if given[voice, column] > 0 else None for column, voice in enumerate(best)]
 
 
-class Prior:
+class Prior(Scanned):
     """The popular source."""
 
     def __init__(self, view: View) -> None:
         assert view.popular is not None
         self._scores, self.spread = view.popular.scores, view.popular.spread
-
-    def top(self, allowed: Bools, n: int) -> list[Rows]:
-        return [best_rows(self._scores, allowed, n)]
-
-    def raw(self, rows: Rows) -> Doubles:
-        scores: Doubles = self._scores[rows]
-        return scores
 
     def found_by(self, rows: Rows) -> list[str | None]:
         return [None] * len(rows)
