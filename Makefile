@@ -4,7 +4,8 @@ STATE ?= .warmstart
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PARTS := services/shared services/encoder services/expander services/retriever services/gateway pipelines
-COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+LOCKED := encoder expander retriever gateway pipelines
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint evaluate bench openapi lock clean
@@ -61,8 +62,10 @@ openapi: .venv/tested ## Write tests/contract/openapi/*.json from the services; 
 	@$(BIN)/python tests/contract/write_openapi.py
 
 lock: ## Renew the hash-pinned lock files (needs uv: pip install uv)
-	@cd requirements && $(COMPILE) default.in -o default.txt && $(COMPILE) --no-deps alone.in -o alone.txt \
-	  && $(COMPILE) -c default.txt test.in -o test.txt && $(COMPILE) -c test.txt -c alone.txt --no-emit-package torch torch.in -o torch.txt
+	@cd requirements && $(COMPILE) --upgrade default.in -o default.txt && $(COMPILE) --upgrade --no-deps alone.in -o alone.txt \
+	  && for part in $(LOCKED); do $(COMPILE) -c default.txt $$part.in -o $$part.txt || exit 1; done \
+	  && $(COMPILE) --upgrade -c default.txt test.in -o test.txt \
+	  && $(COMPILE) --upgrade -c test.txt -c alone.txt --no-emit-package torch torch.in -o torch.txt
 
 clean: ## Remove the environment, the state and everything built
 	rm -rf .venv .warmstart .warmstart-evaluate build .mypy_cache .ruff_cache .pytest_cache .hypothesis
