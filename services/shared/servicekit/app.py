@@ -68,7 +68,7 @@ def build(
         strict_content_type=False,  # a body without a Content-Type is read as JSON
         responses={"4XX": {"model": Problem}, "5XX": {"model": Problem}},
     )
-    app.state.health, app.state.metrics = Health(ready), metrics
+    app.state.health, app.state.metrics = (health := Health(ready)), metrics
     for route in routes:
         app.add_api_route(
             route.path,
@@ -85,6 +85,7 @@ def build(
     app.add_middleware(
         RequestMiddleware,
         metrics=metrics,
+        draining=lambda: health.draining,
         max_in_flight=settings.max_in_flight,
         max_json_bytes=settings.max_json_bytes,
         max_lines_bytes=settings.max_body_bytes,

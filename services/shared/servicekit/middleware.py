@@ -1,7 +1,8 @@
-"""The one ASGI middleware: request id, admission, body limit, timings, metrics. Knows nothing of what is served."""
+"""The one ASGI middleware: request id, admission, body limit, timings, metrics, the end of connections. Knows nothing of what is served."""
 
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,6 +15,8 @@ from servicekit.metrics import HttpMetrics
 ALWAYS_ADMITTED = ("/livez", "/readyz", "/metrics")
 LINES = ("ndjson", "jsonl")
 """Media types of bodies that are read line by line, and may be long."""
+ANSWERS_PER_CLOSE = 256
+"""Every so many answers one closes its connection: a caller that keeps connections would else never reach a replica that joined later."""
 _SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 
 
@@ -22,12 +25,24 @@ class BodyTooLarge(Exception):
 
 
 class RequestMiddleware:
-    """Pure ASGI, because `BaseHTTPMiddleware` costs a quarter of a millisecond a request."""
+    """Pure ASGI, because `BaseHTTPMiddleware` costs a quarter of a millisecond a request.
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, max_in_flight: int, max_json_bytes: int, max_lines_bytes: int) -> None:
-        self.app, self.metrics = app, metrics
+    While `draining` is true every answer closes its connection (RFC 9112, section 9.6), so that when the listener closes no caller
+    still keeps one that it would send its next request on.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: HttpMetrics,
+        draining: Callable[[], bool],
+        max_in_flight: int,
+        max_json_bytes: int,
+        max_lines_bytes: int,
+    ) -> None:
+        self.app, self.metrics, self.draining = app, metrics, draining
         self.max_in_flight, self.max_json_bytes, self.max_lines_bytes = max_in_flight, max_json_bytes, max_lines_bytes
-        self.in_flight = 0
+        self.in_flight = self.answered = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,6 +60,9 @@ class RequestMiddleware:
                 headers[context.REQUEST_ID_HEADER] = context.request_id.get()
                 timings["total"] = (time.perf_counter() - started) * 1_000
                 headers["server-timing"] = ", ".join(f"{name};dur={ms:.2f}" for name, ms in timings.items())
+                self.answered += 1
+                if self.draining() or self.answered % ANSWERS_PER_CLOSE == 0:
+                    headers["connection"] = "close"
             await send(message)
 
         counted = scope["path"] not in ALWAYS_ADMITTED

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from contracts.encoder import EmbedRequest
 from servicekit import app as kit
 from servicekit.metrics import HttpMetrics
+from servicekit.middleware import ANSWERS_PER_CLOSE
 from servicekit.settings import ServiceSettings
 
 
@@ -128,6 +129,15 @@ async def test_readiness_turns_away_while_draining_and_liveness_does_not(service
     service.state.health.draining = True
     assert (await client.get("/readyz")).status_code == 503
     assert (await client.get("/livez")).status_code == 200
+
+
+async def test_every_answer_closes_its_connection_while_draining_and_a_few_do_at_all_times(
+    service: FastAPI, client: httpx2.AsyncClient
+) -> None:
+    calm = [(await client.get("/livez")).headers.get("connection") for _ in range(2 * ANSWERS_PER_CLOSE)]
+    assert calm.count("close") == 2
+    service.state.health.draining = True
+    assert [(await client.get("/livez")).headers.get("connection") for _ in range(3)] == ["close"] * 3
 
 
 async def test_requests_are_counted_by_route_not_by_path(client: httpx2.AsyncClient) -> None:
