@@ -1,0 +1,49 @@
+{{/* Names, labels and images that all templates share. Every helper that needs more than the root takes (dict "root" $ "component" NAME). */}}
+
+{{/* At most 24 characters, so that the longest name made from it (the compile Job's) fits the 63 of a label. */}}
+{{- define "warmstart.fullname" -}}
+{{- $name := .Values.fullnameOverride | default (ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name)) -}}
+{{- if gt (len $name) 24 }}{{ printf "%s-%s" ($name | trunc 15 | trimSuffix "-") ($name | sha256sum | trunc 8) }}{{ else }}{{ $name }}{{ end -}}
+{{- end }}
+
+{{- define "warmstart.component" -}}
+{{ include "warmstart.fullname" .root }}-{{ .component }}
+{{- end }}
+
+{{- define "warmstart.selectorLabels" -}}
+app.kubernetes.io/name: warmstart
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "warmstart.labels" -}}
+{{ include "warmstart.selectorLabels" . }}
+app.kubernetes.io/part-of: warmstart
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ include "warmstart.tag" .root | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "warmstart.tag" -}}
+{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* One of our five images; the digest wins over the tag. */}}
+{{- define "warmstart.image" -}}
+{{- $digest := get .root.Values.image.digests .component -}}
+{{ .root.Values.image.registry }}/{{ .component }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ include "warmstart.tag" .root }}{{ end }}
+{{- end }}
+
+{{/* TCP port of a component's container and Service. */}}
+{{- define "warmstart.port" -}}
+{{ get (dict "gateway" 8000 "encoder" 8001 "expander" 8002 "retriever" 8003 "llm" 8000) .component }}
+{{- end }}
+
+{{- define "warmstart.url" -}}
+http://{{ include "warmstart.component" . }}:{{ include "warmstart.port" . }}
+{{- end }}
+
+{{/* "yes" where vLLM runs in this release, empty where there is no LLM or an external one. */}}
+{{- define "warmstart.llm.deployed" -}}
+{{- if and .Values.llm.profile (ne .Values.llm.profile "external") }}yes{{ end -}}
+{{- end }}
