@@ -4,11 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipelines import demo, jobs
+from pipelines import bootstrap, check, demo, jobs
 from pipelines.api import Api, ApiRefused
+from pipelines.bootstrap import SourceMissing
+from pipelines.check import CheckFailed
 from pipelines.ending import ended_by_signals
 from pipelines.evaluate import run as evaluate
 from pipelines.importer import ImportIncomplete
+from pipelines.readiness import NotReady
 from pipelines.suite import SuiteFailed
 
 
@@ -21,8 +24,16 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--llm-url", help="an OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1")
     show.add_argument("--llm-model", help="the model's name at that endpoint")
     refresh = commands.add_parser("refresh", help="recompute topics, popularity and collaborative neighbours from what the gateway holds")
-    refresh.add_argument("--gateway", required=True, help="the gateway's address, such as http://127.0.0.1:8000")
-    refresh.add_argument("--topics", type=Path, required=True, help="where the expander reads its topics artefact")
+    first = commands.add_parser("bootstrap", help="fill an empty catalogue; one that holds items is left alone")
+    first.add_argument("--source", default=bootstrap.SAMPLE, help="`sample`, or a folder with items.ndjson and events.ndjson (or .gz)")
+    first.add_argument("--force", action="store_true", help="import also into a catalogue that holds items")
+    probe = commands.add_parser("check", help="ask for a recommendation; fails when a service is missing or was substituted")
+    for asking in (refresh, first, probe):
+        asking.add_argument("--gateway", required=True, help="the gateway's address, such as http://127.0.0.1:8000")
+    for writing in (refresh, first):
+        writing.add_argument("--topics", type=Path, required=True, help="where the expander reads its topics artefact")
+    for waiting in (first, probe):
+        waiting.add_argument("--wait-s", type=float, default=60.0, help="seconds to wait for all four services")
     measure = commands.add_parser("evaluate", help="measure the served pipeline on held-out positives")
     measure.add_argument("--state", type=Path, default=Path(".warmstart-evaluate"), help="folder for state and logs")
     return parser
@@ -34,7 +45,7 @@ def main() -> None:
             _run(_parser().parse_args())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ApiRefused, ImportIncomplete, SuiteFailed) as error:
+    except (ApiRefused, CheckFailed, ImportIncomplete, NotReady, SourceMissing, SuiteFailed) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
@@ -44,6 +55,12 @@ def _run(chosen: argparse.Namespace) -> None:
     elif chosen.job == "refresh":
         with Api(chosen.gateway) as api:
             jobs.refresh(api, chosen.topics)
+    elif chosen.job == "bootstrap":
+        with Api(chosen.gateway) as api:
+            bootstrap.run(api, chosen.source, chosen.topics, wait_s=chosen.wait_s, force=chosen.force)
+    elif chosen.job == "check":
+        with Api(chosen.gateway) as api:
+            check.run(api, wait_s=chosen.wait_s)
     else:
         evaluate.run(chosen.state)
 

@@ -30,6 +30,10 @@ class Api:
             raise ApiRefused(f"{method} {path}: {response.status_code} {problem.get('detail', response.text[:300])}")
         return response
 
+    def ready(self) -> None:
+        """Returns when the gateway says that it can work; raises `ApiRefused` with its reason otherwise."""
+        self._send("GET", "/readyz")
+
     def status(self) -> dict[str, Any]:
         return dict(self._send("GET", "/v1/status").json())
 

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines import importer, jobs, sample
+from pipelines import bootstrap, sample
 from pipelines.api import Api
 from pipelines.suite import SERVICES, Suite
 
-ITEM_CHUNK, EVENT_CHUNK = 256, 20_000
 EXAMPLES: tuple[tuple[str, dict[str, Any]], ...] = (
     ('A stranger who types "space opera with political intrigue"', {"interests": ["space opera with political intrigue"]}),
     ("A stranger who liked 1984", {"liked_items": ["13"]}),
@@ -34,9 +33,7 @@ def prepare(api: Api, suite: Suite) -> None:
     if mark.exists() and (done := json.loads(mark.read_text()))["sample"] == sample.digest():
         print(f"The sample is there already: {done['stored']}.")
         return
-    items = importer.run(api, "/v1/items", sample.items(), total=sample.ITEM_COUNT, label="books ", chunk=ITEM_CHUNK).complete()
-    events = importer.run(api, "/v1/events", sample.events(), total=sample.EVENT_COUNT, label="events", chunk=EVENT_CHUNK).complete()
-    jobs.refresh(api, suite.topics_path)
+    items, events = bootstrap.fill(api, bootstrap.sampled(), suite.topics_path)
     mark.write_text(json.dumps({"stored": f"{items:,} books and {events:,} events", "sample": sample.digest()}))
 
 

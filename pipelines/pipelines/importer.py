@@ -30,8 +30,8 @@ class Report:
         return self.stored
 
 
-def run(api: Api, path: str, rows: Iterable[Mapping[str, Any]], *, total: int, label: str, chunk: int) -> Report:
-    """Sends `rows` to `path` in bodies of `chunk` rows; the bar shows rate, remaining time and rows refused."""
+def run(api: Api, path: str, rows: Iterable[Mapping[str, Any]], *, total: int | None, label: str, chunk: int) -> Report:
+    """Sends `rows` to `path` in bodies of `chunk` rows; the bar shows rate, rows refused and, with a `total`, the remaining time."""
     report, source, offset = Report(), iter(rows), 0
     with tqdm(total=total, desc=label, unit=" rows", unit_scale=True, mininterval=0.5, dynamic_ncols=True) as bar:
         bar.set_postfix(refused=0)
