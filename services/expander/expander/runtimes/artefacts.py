@@ -52,6 +52,16 @@ def key(profile: Profile, options: Options) -> str:
     return hashlib.sha256(inputs(profile, options).encode()).hexdigest()
 
 
+def expected_key(profile: Profile, options: Options, expected: str) -> str:
+    """The key; raises `ArtefactMismatched` when whoever deployed this has computed another one."""
+    identity = key(profile, options)
+    if expected not in ("", identity):
+        raise ArtefactMismatched(
+            f"key {expected} was expected, these options give {identity}: chart and image disagree. Deploy the chart of the image's version"
+        )
+    return identity
+
+
 def write_manifest(folder: Path, identity: str, hashed: str) -> dict[str, Any]:
     """Writes and returns the manifest of all files in `folder`; raises `ArtefactCorrupt` when there are none."""
     files = {name: {"bytes": path.stat().st_size, "sha256": _hash(path)} for name, path in _files(folder)}

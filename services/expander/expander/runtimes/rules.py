@@ -16,9 +16,7 @@ UNSAFE = re.compile(r"[{}\x00-\x1f]|^\s|\s$")
 def check(profile: Profile, options: Options, *, compiling: bool = False) -> Shape:
     """The shape of the chosen tensor-parallel size; raises `Refused`."""
     if not profile.has_pod:
-        raise Refused(
-            f"rendering {profile.name}", "this profile has no pod, someone else runs the server", "Give EXPANDER_LLM_URL its address"
-        )
+        raise Refused(f"rendering {profile.name}", "someone else runs that server", "Give EXPANDER_LLM_URL its address")
     _check_text(options)
     shape = _check_tensor_parallel_size(profile, options)
     _check_lengths(profile, options)
@@ -73,7 +71,7 @@ def _check_lengths(profile: Profile, options: Options) -> None:
     if length < 1 or length % profile.context_multiple:
         raise Refused(
             f"max_model_len {length}",
-            f"compiled lengths are a quarter, half and all of it, each a multiple of 128, so it must be a multiple of {profile.context_multiple}",
+            f"it must be a multiple of {profile.context_multiple}: compiled lengths are a quarter, half and all of it, in steps of 128",
             f"Use {max(1, round(length / profile.context_multiple)) * profile.context_multiple}",
         )
     if seqs < 1:
@@ -114,7 +112,7 @@ def _check_placement(profile: Profile, options: Options, shape: Shape, compiling
         raise Refused(
             f"compiling {told} on {asked}",
             "the host's memory (29317Mi allocatable) does not suffice, the compiler is killed (aws-neuron-sdk #1222)",
-            f"Compile on {' or '.join(shape.compile.instance_types)} and serve from the artefact; or tell --model-billions below {LARGE_BILLIONS:g}",
+            f"Compile on {' or '.join(shape.compile.instance_types)}, serve from the artefact; for a smaller model tell --model-billions",
         )
 
 

@@ -1,0 +1,91 @@
+"""Compiles an artefact: runs vLLM once until it is ready, and keeps what it wrote. Knows nothing of Kubernetes.
+
+Either the whole artefact is there at the end or nothing is. The compiler crashes now and then (aws-neuron-sdk #1369): running it again is
+the caller's part, the Job's backoffLimit.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from expander.runtimes import artefacts, processes, rules
+from expander.runtimes.errors import ArtefactAbsent, ArtefactCorrupt, ArtefactMismatched, CompileBusy, CompileFailed
+from expander.runtimes.options import Options, values
+from expander.runtimes.profile import Profile
+from expander.runtimes.render import environment, render
+
+
+def compile_artefact(profile: Profile, options: Options, root: Path, expected: str = "") -> int:
+    """Leaves the artefact at `root`/key and returns 0, at once when it is there already.
+
+    Raises `Refused`, `ArtefactMismatched` when the caller expects another key, `CompileBusy` or `CompileFailed`.
+    """
+    rules.check(profile, options, compiling=True)
+    hashed = artefacts.inputs(profile, options)
+    identity = artefacts.expected_key(profile, options, expected)
+    target = root / identity
+    root.mkdir(parents=True, exist_ok=True)
+    with processes.stopped_by_signals(), _alone(root, identity), _partial(root, identity) as partial:
+        try:
+            artefacts.verify(target, identity, hashed, "It is compiled again.")
+        except (ArtefactAbsent, ArtefactCorrupt, ArtefactMismatched) as error:
+            print(error, file=sys.stderr)
+        else:
+            print(f"{target} is compiled already")
+            return 0
+        _run(profile, options, partial)
+        try:
+            manifest = artefacts.write_manifest(partial, identity, hashed)
+        except ArtefactCorrupt as error:
+            raise CompileFailed(f"vLLM was ready, but {error}: did it take them from a cache of its own?") from error
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+    print(f"{target} holds {len(manifest['files'])} files")
+    return 0
+
+
+def _run(profile: Profile, options: Options, partial: Path) -> None:
+    unset = (*profile.unset, "VLLM_API_KEY")  # a key would close /v1/models to the question whether it is ready
+    line = processes.in_environment(render(profile, options), environment(profile, str(partial), compiling=True), unset)
+    child = processes.start(line)
+    try:
+        ready = processes.wait_ready(child, int(values(profile, options)["port"]), profile.start_budget_s)
+        status = child.poll()
+    finally:
+        processes.stop(child)
+    if not ready:
+        how = f"ended with status {status}" if status is not None else f"was not ready within {profile.start_budget_s} s"
+        raise CompileFailed(
+            f"vLLM {how}; nothing was kept. Its own output, above, says why; a crash of the compiler may pass when run again"
+        )
+
+
+@contextlib.contextmanager
+def _alone(root: Path, identity: str) -> Iterator[None]:
+    """Holds the lock of this artefact; raises `CompileBusy`. The lock is the kernel's, so a killed process leaves none."""
+    path = root / f".{identity}.lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CompileBusy(f"another process compiles {root / identity}; wait for it") from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _partial(root: Path, identity: str) -> Iterator[Path]:
+    """An empty folder beside the artefact, gone at the end. One that a killed process left is removed first."""
+    path = root / f".{identity}.partial"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
