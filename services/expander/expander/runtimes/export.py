@@ -10,6 +10,13 @@ from expander.runtimes.profile import Profile
 from expander.runtimes.rules import PINNED_AMI
 from expander.runtimes.table import PROFILES
 
+WRAPPER = (
+    *("python3", "-m", "expander.runtimes", "{verb}", "--profile", "{profile}", "--artefacts", "{artefacts}", "--expect-key", "{key}"),
+    *("--model-path", "{model_path}", "--model-name", "{model_name}", "--model-revision", "{model_revision}", "--image", "{image}"),
+    *("--served-name", "{served_name}", "--host", "{host}", "--port", "{port}", "--dtype", "{dtype}"),
+    *("--tensor-parallel-size", "{tensor_parallel_size}", "--max-model-len", "{max_model_len}", "--max-num-seqs", "{max_num_seqs}"),
+)
+"""What the pods of the profiles that compile run; `{verb}` is `serve` or `compile`."""
 MAPPINGS = ("environment", "compile_environment", "serve_environment")
 
 
@@ -19,6 +26,7 @@ def document() -> dict[str, Any]:
         "generated_by": "python3 -m expander.runtimes export",
         "placeholders": PLACEHOLDERS,
         "key": {"lines": list(KEY_LINES), "joined_by": "\n", "hash": "sha256", "manifest": MANIFEST},
+        "wrapper": {verb: [argument.replace("{verb}", verb) for argument in WRAPPER] for verb in ("serve", "compile")},
         "ami_alias_pattern": PINNED_AMI.pattern,
         "profiles": {name: _row(profile) for name, profile in PROFILES.items()},
     }

@@ -56,7 +56,9 @@ PLACEHOLDERS = {
     "profile": "name of the profile",
     "compile_target": "the profile's compile_target",
     "flags": "the profile's flags: a hash over its args and environment",
-    "compiled_path": "folder of the compiled artefact (environment only)",
+    "compiled_path": "folder of the compiled artefact: {artefacts}/{key} (environment only)",
+    "artefacts": "folder of all compiled artefacts (wrapper only)",
+    "key": "the key (wrapper only)",
 }
 
 

@@ -46,10 +46,11 @@ class Ami:
 
 @dataclass(frozen=True)
 class Image:
-    """`run` is what the pod runs; where that is built here, `built_from` is the public image beneath it."""
+    """`run` is what the pod runs. Where that is built here, `ours` is its name and `base_image` the public image beneath it."""
 
     run: str = ""
-    built_from: str = ""
+    base_image: str = ""
+    ours: str = ""
     note: str = ""
 
 

@@ -38,7 +38,7 @@ def serve(
     folder = _verified(profile, options, root, expected, scratch) if profile.needs_compile else root
     line = processes.in_environment(line, environment(profile, str(folder), compiling=False), profile.unset)
     if profile.start_attempts == 1:
-        os.execvp(line[0], line)
+        os.execvp(line[0], line)  # noqa: S606 - no shell is wanted
     port = int(values(profile, options)["port"])
     for attempt in range(profile.start_attempts):
         was_ready, status = _once(line, port, profile.start_budget_s)
@@ -48,8 +48,8 @@ def serve(
             print(f"vLLM ended with status {status} before it was ready; starting it again", file=sys.stderr)
             time.sleep(pauses_s[min(attempt, len(pauses_s) - 1)])
     raise StartFailed(
-        f"vLLM ended with status {status} before it was ready, {profile.start_attempts} times. Its own output, above, says why. For nrt_init"
-        f" and nrt_allocate_neuron_cores: does the node's driver suit the image ({profile.ami.driver}), and do other pods hold the devices?"
+        f"vLLM ended with status {status} before it was ready, {profile.start_attempts} times. Its output, above, says why. For nrt_init and"
+        f" nrt_allocate_neuron_cores: does the node's driver suit the image ({profile.ami.driver}), and do other pods hold the devices?"
     )
 
 

