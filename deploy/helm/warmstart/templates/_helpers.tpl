@@ -24,6 +24,13 @@ app.kubernetes.io/version: {{ include "warmstart.tag" .root | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
+{{/* Of pods: nothing that changes with the chart alone, which would restart them for nothing. */}}
+{{- define "warmstart.podLabels" -}}
+{{ include "warmstart.selectorLabels" . }}
+app.kubernetes.io/part-of: warmstart
+app.kubernetes.io/version: {{ include "warmstart.tag" .root | quote }}
+{{- end }}
+
 {{- define "warmstart.tag" -}}
 {{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}

@@ -1,0 +1,56 @@
+{{/* The pod of gateway, encoder, expander and retriever: one image each, settings from a ConfigMap, health on the same port. */}}
+
+{{- define "warmstart.service.pod" -}}
+{{- $root := .root }}{{ $name := .component }}{{ $own := get $root.Values.services $name }}
+metadata:
+  labels: {{- include "warmstart.podLabels" . | nindent 4 }}
+  annotations:
+    checksum/config: {{ include "warmstart.service.settings" . | sha256sum }}
+    {{- with $own.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
+spec:
+  {{- include "warmstart.pod" (merge (dict "nodeSelector" $own.nodeSelector "tolerations" $own.tolerations) .) | nindent 2 }}
+  {{- with include "warmstart.priority" $root | trim }}{{ . | nindent 2 }}{{ end }}
+  {{- if eq (include "warmstart.service.shared" .) "yes" }}
+  affinity: # pods that share one SQLite file must be on one node
+    podAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution:
+        - topologyKey: kubernetes.io/hostname
+          labelSelector: {matchLabels: {{- include "warmstart.selectorLabels" . | nindent 14 }}}
+  {{- else if ne $name "retriever" }}
+  {{- with include "warmstart.spread" . | trim }}{{ . | nindent 2 }}{{ end }}
+  {{- end }}
+  terminationGracePeriodSeconds: {{ include "warmstart.grace" $root }}
+  securityContext: {{- include "warmstart.podSecurity" . | nindent 4 }}
+  containers:
+    - name: {{ $name }}
+      image: {{ include "warmstart.image" . }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      envFrom:
+        - configMapRef: {name: {{ include "warmstart.component" . }}}
+      env: {{- include "warmstart.service.env" . | trim | nindent 8 }}
+      ports:
+        - {name: http, containerPort: {{ include "warmstart.port" . }}}
+      {{- include "warmstart.service.probes" . | nindent 6 }}
+      resources: {{- toYaml $own.resources | nindent 8 }}
+      securityContext: {{- include "warmstart.containerSecurity" . | nindent 8 }}
+      volumeMounts:
+        - {name: state, mountPath: /state}
+        - {name: tmp, mountPath: /tmp}
+        {{- if eq (include "warmstart.service.reads" .) "yes" }}
+        - {name: artefacts, mountPath: /artefacts, readOnly: true}
+        {{- end }}
+  volumes:
+    - name: tmp
+      emptyDir: {}
+    {{- if eq (include "warmstart.service.shared" .) "yes" }}
+    - name: state
+      persistentVolumeClaim: {claimName: {{ include "warmstart.component" . }}}
+    {{- else if ne $name "retriever" }}
+    - name: state
+      emptyDir: {}
+    {{- end }}
+    {{- if eq (include "warmstart.service.reads" .) "yes" }}
+    - name: artefacts
+      persistentVolumeClaim: {claimName: {{ include "warmstart.artefacts" $root }}}
+    {{- end }}
+{{- end }}

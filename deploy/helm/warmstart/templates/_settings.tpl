@@ -1,0 +1,80 @@
+{{/* What a service is told: its settings as environment, its secrets by reference, its probes and its end. */}}
+
+{{/* Names and values of the ConfigMap. A number goes through JSON, because 8388608 would else be written 8.388608e+06. */}}
+{{- define "warmstart.service.settings" -}}
+{{- $prefix := upper .component }}{{ $values := .root.Values }}
+{{ $prefix }}_HOST: "0.0.0.0"
+{{ $prefix }}_PORT: {{ include "warmstart.port" . | quote }}
+{{ $prefix }}_STATE_DIR: /state
+{{ $prefix }}_DRAIN_DELAY_S: {{ $values.drain.delaySeconds | quote }}
+{{ $prefix }}_DRAIN_TIMEOUT_S: {{ $values.drain.timeoutSeconds | quote }}
+{{- if eq .component "gateway" }}
+{{- range $other := list "encoder" "expander" "retriever" }}
+GATEWAY_{{ upper $other }}_URL: {{ include "warmstart.url" (dict "root" $.root "component" $other) }}
+{{- end }}
+{{- else if eq .component "expander" }}
+EXPANDER_TOPICS_PATH: /artefacts/topics.json
+{{- if $values.llm.profile }}
+EXPANDER_LLM_URL: {{ ternary (printf "%s/v1" (include "warmstart.url" (dict "root" .root "component" "llm"))) $values.llm.url (eq (include "warmstart.llm.deployed" .root) "yes") | quote }}
+EXPANDER_LLM_MODEL: {{ $values.llm.model.name | quote }}
+{{- end }}
+{{- end }}
+{{- range $key, $value := (get $values.services .component).settings }}
+{{ $prefix }}_{{ upper $key }}: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
+{{- end }}
+{{- end }}
+
+{{- define "warmstart.service.env" -}}
+{{- $values := .root.Values }}
+- {name: OMP_NUM_THREADS, value: "1"} # the services schedule threads of their own; more would fight over the CPUs
+- {name: OPENBLAS_NUM_THREADS, value: "1"}
+{{- if and (eq .component "encoder") (not (hasKey $values.services.encoder.settings "threads")) }}
+- name: ENCODER_THREADS # without a CPU limit it would start one thread per CPU of the node
+  valueFrom: {resourceFieldRef: {resource: requests.cpu}}
+{{- else if and (eq .component "gateway") $values.postgresql.existingSecret }}
+- name: GATEWAY_PROFILES_URL
+  valueFrom: {secretKeyRef: {name: {{ $values.postgresql.existingSecret }}, key: {{ $values.postgresql.key }}}}
+{{- else if and (eq .component "expander") $values.llm.existingSecret }}
+- name: EXPANDER_LLM_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ $values.llm.existingSecret }}, key: {{ $values.llm.existingSecretKey }}}}
+{{- end }}
+{{- end }}
+
+{{/* Started: the process answers at all (the retriever first rebuilds its index). Ready: it can do its work. Live: it is not stuck. */}}
+{{- define "warmstart.service.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: http}
+  periodSeconds: 1
+  timeoutSeconds: 5
+  failureThreshold: {{ ternary 900 120 (eq .component "retriever") }}
+readinessProbe:
+  httpGet: {path: /readyz, port: http}
+  periodSeconds: 2
+  timeoutSeconds: 3
+  failureThreshold: 3
+livenessProbe:
+  httpGet: {path: /livez, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- end }}
+
+{{- define "warmstart.grace" -}}
+{{ add .Values.drain.delaySeconds .Values.drain.timeoutSeconds 10 }}
+{{- end }}
+
+{{/* "yes" for the gateway while its profiles are one SQLite file that all its pods open. */}}
+{{- define "warmstart.service.shared" -}}
+{{- if and (eq .component "gateway") (not .root.Values.postgresql.existingSecret) }}yes{{ end -}}
+{{- end }}
+
+{{/* "yes" for whoever reads the artefacts: the expander, and a service with a setting that names a file there. */}}
+{{- define "warmstart.service.reads" -}}
+{{- $reads := eq .component "expander" }}
+{{- range (get .root.Values.services .component).settings }}{{ if hasPrefix "/artefacts/" (toString .) }}{{ $reads = true }}{{ end }}{{ end }}
+{{- if $reads }}yes{{ end -}}
+{{- end }}
+
+{{- define "warmstart.artefacts" -}}
+{{ .Values.artefacts.existingClaim | default (printf "%s-artefacts" (include "warmstart.fullname" .)) }}
+{{- end }}
