@@ -11,6 +11,8 @@ from pipelines.check import CheckFailed
 from pipelines.ending import ended_by_signals
 from pipelines.evaluate import run as evaluate
 from pipelines.importer import ImportIncomplete
+from pipelines.plan import command as plan
+from pipelines.plan.facts import PlanRefused
 from pipelines.readiness import NotReady
 from pipelines.suite import SuiteFailed
 
@@ -36,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         waiting.add_argument("--wait-s", type=float, default=60.0, help="seconds to wait for all four services")
     measure = commands.add_parser("evaluate", help="measure the served pipeline on held-out positives")
     measure.add_argument("--state", type=Path, default=Path(".warmstart-evaluate"), help="folder for state and logs")
+    plan.add_options(commands.add_parser("plan", help="what a load needs on EKS and what that costs; asks no cloud"))
     return parser
 
 
@@ -45,7 +48,7 @@ def main() -> None:
             _run(_parser().parse_args())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ApiRefused, CheckFailed, ImportIncomplete, NotReady, SourceMissing, SuiteFailed) as error:
+    except (ApiRefused, CheckFailed, ImportIncomplete, NotReady, PlanRefused, SourceMissing, SuiteFailed) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
@@ -61,6 +64,8 @@ def _run(chosen: argparse.Namespace) -> None:
     elif chosen.job == "check":
         with Api(chosen.gateway) as api:
             check.run(api, wait_s=chosen.wait_s)
+    elif chosen.job == "plan":
+        plan.run(chosen)
     else:
         evaluate.run(chosen.state)
 

@@ -1,4 +1,4 @@
-"""The numbers that a plan starts from, each with where it comes from. Owns facts.json; knows no formula but what a node keeps for itself."""
+"""The numbers that a plan starts from, each with where it comes from. Owns facts.json; of formulas only those of a node and a model."""
 
 import json
 import math
@@ -88,5 +88,7 @@ def instances() -> dict[str, Instance]:
 def model(name: str) -> Model:
     """Raises `PlanRefused` for a name that is not in the table."""
     if name not in FACTS["models"]:
-        raise PlanRefused(f"--model {name} is unknown. Known: {', '.join(FACTS['models'])}; add a row to pipelines/pipelines/plan/facts.json.")
+        raise PlanRefused(
+            f"--model {name} is unknown. Known: {', '.join(FACTS['models'])}; add a row to pipelines/pipelines/plan/facts.json."
+        )
     return Model(name=name, **FACTS["models"][name])
