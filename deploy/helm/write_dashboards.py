@@ -1,0 +1,257 @@
+"""Writes the Grafana dashboards of the chart: which panels there are and how they lie. Knows nothing of where metrics come from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "warmstart" / "dashboards"
+SCHEMA_VERSION = 39
+"""That of Grafana 11; later ones migrate it when they load it."""
+COLUMNS, WIDTH, HEIGHT = 3, 8, 7
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One graph: title, Grafana's name of the unit, and per line the expression and its legend."""
+
+    title: str
+    unit: str
+    lines: tuple[tuple[str, str], ...]
+    says: str
+
+
+def graph(title: str, unit: str, *lines: tuple[str, str], says: str = "") -> Panel:
+    return Panel(title, unit, lines, says)
+
+
+def of(component: str, more: str = "") -> str:
+    """The matchers of one component of the chosen release."""
+    return f'{{namespace="$namespace", job="$release-{component}"{more and ", " + more}}}'
+
+
+def rate(metric: str, component: str, by: str = "", more: str = "") -> str:
+    return f"sum{by and f' by ({by})'} (rate({metric}{of(component, more)}[$__rate_interval]))"
+
+
+def share(part: str, whole: str) -> str:
+    """Each series of `part` over the one of `whole`."""
+    return f"{part} / on () group_left () {whole}"
+
+
+def quantile(at: float, metric: str, component: str, by: str = "", more: str = "") -> str:
+    return f"histogram_quantile({at}, {rate(metric + '_bucket', component, f'{by}, le' if by else 'le', more)})"
+
+
+def quantiles(metric: str, component: str, more: str = "") -> tuple[tuple[str, str], ...]:
+    return tuple((quantile(at, metric, component, more=more), f"p{at * 100:.0f}") for at in (0.5, 0.95, 0.99))
+
+
+def process(component: str) -> tuple[Panel, Panel]:
+    """CPU and memory of a component's pods."""
+    cpu = f"sum by (pod) (rate(process_cpu_seconds_total{of(component)}[$__rate_interval]))"
+    return (
+        graph("CPU", "short", (cpu, "{{pod}}"), says="CPUs in use per pod."),
+        Panel(
+            "Memory", "bytes", ((f"sum by (pod) (process_resident_memory_bytes{of(component)})", "{{pod}}"),), "Resident memory per pod."
+        ),
+    )
+
+
+PUBLIC = 'route=~"/v1/.+|unmatched"'
+FAILED = f'{PUBLIC}, status=~"5.."'
+ASKED = 'route="/v1/recommendations"'
+ANSWERED = 'route=~"/v1/recommendations|/v1/items/{item_id}/similar", status="200"'
+OBJECTIVE = "99 % within 500 ms is the objective."
+EVERY_NODE = "Of neuron-monitor, for every Neuron node of the cluster."
+FREE = '{namespace="$namespace", persistentvolumeclaim=~"(.+-)?$release-.+"}'
+
+GATEWAY_ANSWERS = rate("gateway_requests_total", "gateway", more=ANSWERED)
+GATEWAY_REQUESTS = rate("gateway_requests_total", "gateway", more=PUBLIC)
+EXPANSIONS = rate("expander_expansions_total", "expander")
+
+OVERVIEW = (
+    graph("Requests", "reqps", (rate("gateway_requests_total", "gateway", "route", PUBLIC), "{{route}}")),
+    graph(
+        "Errors",
+        "percentunit",
+        (share(rate("gateway_requests_total", "gateway", "status", FAILED), GATEWAY_REQUESTS), "{{status}}"),
+        says="Share of the requests answered 5xx. Below 0.1 % is the objective.",
+    ),
+    graph("Recommendations", "s", *quantiles("gateway_request_duration_seconds", "gateway", ASKED), says=OBJECTIVE),
+    graph(
+        "Budget burn",
+        "short",
+        (f"warmstart:gateway_unavailable:ratio_rate1h{of('gateway')} / 0.001", "errors, 1 h"),
+        (f"warmstart:gateway_slow:ratio_rate1h{of('gateway')} / 0.01", "latency, 1 h"),
+        says="1 spends a month's budget in a month; 14.4 pages.",
+    ),
+    graph(
+        "Degraded answers",
+        "percentunit",
+        (share(rate("gateway_degraded_total", "gateway", "stage"), GATEWAY_ANSWERS), "{{stage}}"),
+        says="Share of the answers with a substitute for a stage.",
+    ),
+    graph(
+        "Rungs",
+        "reqps",
+        (rate("gateway_recommendations_total", "gateway", "rung"), "rung {{rung}}"),
+        says="How much was known of the users.",
+    ),
+    graph("Stages, p95", "s", (quantile(0.95, "gateway_stage_seconds", "gateway", "stage"), "{{stage}}")),
+    graph("In flight", "short", (f"sum by (pod) (gateway_requests_in_flight{of('gateway')})", "{{pod}}")),
+    graph("Refused at admission", "reqps", (rate("gateway_requests_overloaded_total", "gateway"), "503")),
+    graph("Pods scraped", "short", ('sum by (job) (up{namespace="$namespace", job=~"$release-.+"})', "{{job}}")),
+    graph("Events stored", "reqps", (rate("gateway_events_stored_total", "gateway"), "events")),
+    graph("Rows imported", "reqps", (rate("gateway_import_rows_total", "gateway", "kind, status"), "{{kind}} {{status}}")),
+    *process("gateway"),
+)
+EXPANDER = (
+    graph("Expansions", "reqps", (rate("expander_expansions_total", "expander", "source, outcome"), "{{source}} {{outcome}}")),
+    graph("From the cache", "percentunit", (share(rate("expander_cache_hits_total", "expander", "age"), EXPANSIONS), "{{age}}")),
+    graph("Calls to the LLM", "reqps", (rate("expander_llm_calls_total", "expander", "outcome"), "{{outcome}}")),
+    graph("Time of a call", "s", *quantiles("expander_llm_seconds", "expander")),
+    graph(
+        "Invalid answers, empty expansions",
+        "reqps",
+        (rate("expander_invalid_answers_total", "expander"), "invalid"),
+        (rate("expander_empty_expansions_total", "expander"), "empty"),
+    ),
+    graph("Permits in use", "short", (f"sum by (pod) (expander_llm_permits_in_use{of('expander')})", "{{pod}}")),
+    graph(
+        "vLLM: requests",
+        "short",
+        (f"sum by (pod) (vllm:num_requests_running{of('llm')})", "running {{pod}}"),
+        (f"sum by (pod) (vllm:num_requests_waiting{of('llm')})", "waiting {{pod}}"),
+        says="Their sum is what the replicas scale on.",
+    ),
+    graph("vLLM: time to first token", "s", *quantiles("vllm:time_to_first_token_seconds", "llm")),
+    graph("vLLM: time in the queue", "s", *quantiles("vllm:request_queue_time_seconds", "llm")),
+    graph("vLLM: time of a request", "s", *quantiles("vllm:e2e_request_latency_seconds", "llm")),
+    graph(
+        "vLLM: tokens a second",
+        "short",
+        (rate("vllm:prompt_tokens_total", "llm"), "read"),
+        (rate("vllm:generation_tokens_total", "llm"), "written"),
+    ),
+    graph("vLLM: why answers ended", "reqps", (rate("vllm:request_success_total", "llm", "finished_reason"), "{{finished_reason}}")),
+    graph("vLLM: KV cache", "percentunit", (f"max by (pod) (vllm:kv_cache_usage_perc{of('llm')})", "{{pod}}")),
+    graph(
+        "Neuron: cores in use", "percentunit", ("avg by (instance_id) (neuroncore_utilization_ratio)", "{{instance_id}}"), says=EVERY_NODE
+    ),
+    graph(
+        "Neuron: device memory",
+        "bytes",
+        ('sum by (instance_id) (neuron_runtime_memory_used_bytes{memory_location="neuron_device"})', "{{instance_id}}"),
+        says=EVERY_NODE,
+    ),
+    *process("expander"),
+)
+ENCODER = (
+    graph("Requests", "reqps", (rate("encoder_requests_total", "encoder", "route, status", PUBLIC), "{{route}} {{status}}")),
+    graph("Latency", "s", *quantiles("encoder_request_duration_seconds", "encoder", 'route="/v1/embed"')),
+    graph("Passages embedded", "short", (rate("encoder_texts_total", "encoder", "pod"), "{{pod}}"), says="Per second and pod."),
+    graph("Passages held", "short", (f"sum by (pod) (encoder_queued_texts{of('encoder')})", "{{pod}}"), says="Accepted, not answered."),
+    graph("Wait in the queue", "s", *quantiles("encoder_queue_wait_seconds", "encoder")),
+    graph("Time of a batch", "s", *quantiles("encoder_inference_seconds", "encoder")),
+    graph("Passages per batch", "short", (share(rate("encoder_texts_total", "encoder"), rate("encoder_batches_total", "encoder")), "mean")),
+    graph(
+        "Padding",
+        "percentunit",
+        (share(rate("encoder_padding_ratio_sum", "encoder"), rate("encoder_padding_ratio_count", "encoder")), "mean"),
+        says="Share of the positions of a model run that held no token.",
+    ),
+    graph("Tokens", "short", (rate("encoder_tokens_total", "encoder"), "a second")),
+    graph("Batches failed", "reqps", (rate("encoder_failed_batches_total", "encoder"), "batches")),
+    graph("Requests refused", "reqps", (rate("encoder_requests_overloaded_total", "encoder"), "requests")),
+    *process("encoder"),
+)
+RETRIEVER = (
+    graph("Requests", "reqps", (rate("retriever_requests_total", "retriever", "route, status", PUBLIC), "{{route}} {{status}}")),
+    graph("Latency of a retrieval", "s", *quantiles("retriever_request_duration_seconds", "retriever", 'route="/v1/retrieve"')),
+    graph("Stages, p95", "s", (quantile(0.95, "retriever_stage_duration_seconds", "retriever", "stage"), "{{stage}}")),
+    graph("Items", "short", (f"max(retriever_items{of('retriever')})", "items")),
+    graph("Rows per space", "short", (f"max by (space) (retriever_space_rows{of('retriever')})", "{{space}}")),
+    graph("Items scored per retrieval", "short", *quantiles("retriever_candidates", "retriever")),
+    graph(
+        "Writes",
+        "reqps",
+        (rate("retriever_items_upserted_total", "retriever"), "added or replaced"),
+        (rate("retriever_items_deleted_total", "retriever"), "deleted"),
+    ),
+    graph(
+        "Free space",
+        "percentunit",
+        (f"kubelet_volume_stats_available_bytes{FREE} / kubelet_volume_stats_capacity_bytes{FREE}", "{{persistentvolumeclaim}}"),
+        says="Of every volume of the release; from the kubelet.",
+    ),
+    graph("Requests refused", "reqps", (rate("retriever_requests_overloaded_total", "retriever"), "requests")),
+    *process("retriever"),
+)
+DASHBOARDS = {
+    "overview": ("Warmstart / overview", OVERVIEW),
+    "expander": ("Warmstart / expander and LLM", EXPANDER),
+    "encoder": ("Warmstart / encoder", ENCODER),
+    "retriever": ("Warmstart / retriever", RETRIEVER),
+}
+
+
+def variables() -> list[dict[str, Any]]:
+    """Data source, namespace and release, in the order in which they are chosen."""
+    ask = {"type": "query", "datasource": SOURCE, "refresh": 2, "sort": 1}
+    return [
+        {"type": "datasource", "name": "datasource", "query": "prometheus"},
+        {**ask, "name": "namespace", "query": "label_values(gateway_requests_total, namespace)"},
+        {**ask, "name": "release", "query": 'label_values(up{namespace="$namespace", job=~".+-gateway"}, job)', "regex": "/(.*)-gateway/"},
+    ]
+
+
+def drawn(number: int, panel: Panel) -> dict[str, Any]:
+    """The panel as Grafana reads it, at its place in the grid."""
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.says,
+        "datasource": SOURCE,
+        "gridPos": {"x": number % COLUMNS * WIDTH, "y": number // COLUMNS * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "targets": [
+            {"refId": chr(ord("A") + row), "expr": expression, "legendFormat": legend, "datasource": SOURCE}
+            for row, (expression, legend) in enumerate(panel.lines)
+        ],
+    }
+
+
+def dashboard(name: str) -> dict[str, Any]:
+    title, panels = DASHBOARDS[name]
+    return {
+        "uid": f"warmstart-{name}",
+        "title": title,
+        "tags": ["warmstart"],
+        "schemaVersion": SCHEMA_VERSION,
+        "editable": False,
+        "time": {"from": "now-3h", "to": "now"},
+        "refresh": "30s",
+        "templating": {"list": variables()},
+        "links": [
+            {"type": "dashboards", "title": "Warmstart", "tags": ["warmstart"], "keepTime": True, "includeVars": True, "asDropdown": True}
+        ],
+        "panels": [drawn(number, panel) for number, panel in enumerate(panels)],
+    }
+
+
+def text(name: str) -> str:
+    """What the file of the dashboard holds."""
+    return json.dumps(dashboard(name), indent=1) + "\n"
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name in DASHBOARDS:
+        (FOLDER / f"{name}.json").write_text(text(name))
+
+
+if __name__ == "__main__":
+    main()
