@@ -16,6 +16,11 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* The same as a label selector on one line. */}}
+{{- define "warmstart.selector" -}}
+{matchLabels: {app.kubernetes.io/name: warmstart, app.kubernetes.io/instance: {{ .root.Release.Name }}, app.kubernetes.io/component: {{ .component }}}}
+{{- end }}
+
 {{- define "warmstart.labels" -}}
 {{ include "warmstart.selectorLabels" . }}
 app.kubernetes.io/part-of: warmstart

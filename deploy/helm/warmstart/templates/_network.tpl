@@ -2,7 +2,7 @@
 
 {{- define "warmstart.network.peers" -}}
 {{- range .peers }}
-- podSelector: {matchLabels: {{- include "warmstart.selectorLabels" (dict "root" $.root "component" .) | nindent 4 }}}
+- podSelector: {{ include "warmstart.selector" (dict "root" $.root "component" .) }}
 {{- end }}
 {{- end }}
 

@@ -37,7 +37,7 @@ capabilities: {drop: [ALL]}
 {{- define "warmstart.priority" -}}
 {{- with .Values.priorityClass }}
 {{- if or .create .name }}
-priorityClassName: {{ .name | default (printf "%s-%s-serving" $.Release.Namespace (include "warmstart.fullname" $) | trunc 63 | trimSuffix "-") }}
+priorityClassName: {{ .name | default (printf "%s-serving-%s" (include "warmstart.fullname" $) $.Release.Namespace | trunc 63 | trimSuffix "-") }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -49,7 +49,7 @@ topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: {{ $key }}
     whenUnsatisfiable: {{ $.root.Values.topologySpread.whenUnsatisfiable }}
-    labelSelector: {matchLabels: {{- include "warmstart.selectorLabels" $ | nindent 8 }}}
+    labelSelector: {{ include "warmstart.selector" $ }}
     matchLabelKeys: [pod-template-hash]
   {{- end }}
 {{- end }}

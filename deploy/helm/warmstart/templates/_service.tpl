@@ -15,7 +15,7 @@ spec:
     podAffinity:
       requiredDuringSchedulingIgnoredDuringExecution:
         - topologyKey: kubernetes.io/hostname
-          labelSelector: {matchLabels: {{- include "warmstart.selectorLabels" . | nindent 14 }}}
+          labelSelector: {{ include "warmstart.selector" . }}
   {{- else if ne $name "retriever" }}
   {{- with include "warmstart.spread" . | trim }}{{ . | nindent 2 }}{{ end }}
   {{- end }}

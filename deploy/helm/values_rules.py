@@ -1,0 +1,186 @@
+"""What values.yaml itself can not say: which values are legal, and which only together. Knows the keys, not how schema or README are written.
+
+A sentence is put into the schema as the constant that the value is not, so that Helm's refusal tells the reason and the remedy.
+"""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+STRING_MAP: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
+STRINGS: Schema = {"type": "array", "items": {"type": "string", "minLength": 1}}
+QUANTITY: Schema = {"type": ["string", "number"], "pattern": r"^[0-9.]+(m|[kMGTPE]i?)?$"}
+ROOM: Schema = {"type": "object", "additionalProperties": QUANTITY}
+TOLERATION: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {name: {"type": "string"} for name in ("key", "operator", "value", "effect")} | {"tolerationSeconds": {"type": "integer"}},
+}
+PEER: Schema = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": False,
+    "properties": {name: {"type": "object"} for name in ("podSelector", "namespaceSelector", "ipBlock")},
+}
+PARENT: Schema = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {name: {"type": "string"} for name in ("name", "namespace", "sectionName", "group", "kind")} | {"port": {"type": "integer"}},
+}
+CLASS_NAME: Schema = {"type": "string", "pattern": r"^[a-z0-9.-]*$"}
+
+
+def unless(legal: Schema, sentence: str) -> Schema:
+    """`legal`, or refused with the sentence."""
+    return {"if": legal, "else": {"const": sentence}}
+
+
+def array(of: Schema) -> Schema:
+    return {"type": "array", "items": of}
+
+
+SHAPES: tuple[tuple[str, Schema], ...] = (
+    ("*resources", {"type": "object", "additionalProperties": False, "properties": {"requests": ROOM, "limits": ROOM}}),
+    ("*nnotations", STRING_MAP),
+    ("*.labels", STRING_MAP),
+    ("*nodeSelector", STRING_MAP),
+    ("*tolerations", array(TOLERATION)),
+    ("networkPolicy.*From", array(PEER)),
+    ("networkPolicy.*To", array(PEER)),
+    ("httpRoute.parentRefs", array(PARENT)),
+    ("httpRoute.hostnames", STRINGS),
+    ("image.pullSecrets", STRINGS),
+    ("llm.capabilities", array({"type": "string", "pattern": "^[A-Z_]+$"})),
+)
+"""Whole schemas by the end of a key, where the default is empty or the value is free."""
+
+REFINED: tuple[tuple[str, Schema], ...] = (
+    ("*eplicas", {"minimum": 1}),
+    ("*cpuPercent", {"minimum": 1, "maximum": 100}),
+    ("*.port", {"minimum": 1, "maximum": 65535}),
+    ("*.size", {"pattern": r"^[0-9]+(Ki|Mi|Gi|Ti)$"}),
+    ("*storageClass", CLASS_NAME),
+    ("*Secret", CLASS_NAME),
+    ("drain.*", {"minimum": 0, "maximum": 600}),
+    ("*requestsPerReplica", {"minimum": 1}),
+    ("*cooldownSeconds", {"minimum": 0}),
+    ("llm.max*", {"minimum": 0}),
+    ("llm.url", {"pattern": "^(https?://[^/].*)?$"}),
+    ("*Url", {"pattern": "^(https?://[^/].*)?$"}),
+    ("llm.model.path", unless({"pattern": "^(/artefacts/.+)?$"}, "a folder below /artefacts, where the volume is mounted: pods download nothing")),
+    ("llm.model.*", unless({"pattern": r"^[^{}\s]*$"}, "a plain name: braces and white space would change the command line")),
+    ("llm.schedulerName", CLASS_NAME),
+    ("bootstrap.source", unless({"pattern": "^(sample|/artefacts/.+)$"}, "`sample`, or a folder below /artefacts with items.ndjson")),
+    ("cronJobs.refresh.schedule", unless({"pattern": r"^\S+( \S+){4}$"}, "five fields of cron, such as `17 3 * * *`; the time is UTC")),
+    ("image.digests.*", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
+    ("llm.image.digest", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
+    ("*.tag", unless({"not": {"const": "latest"}}, "a tag that stays what it is: with `latest` two pods of one Deployment may run two versions")),
+    ("image.registry", unless({"minLength": 1}, "the prefix of your images, such as 123456789012.dkr.ecr.eu-west-1.amazonaws.com/warmstart")),
+    ("image.pullPolicy", {"enum": ["IfNotPresent", "Always", "Never"]}),
+    ("services.*.persistence.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]}),
+    ("artefacts.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteMany"]}),
+    ("topologySpread.whenUnsatisfiable", {"enum": ["ScheduleAnyway", "DoNotSchedule"]}),
+    ("priorityClass.value", {"maximum": 1_000_000_000}),
+    ("fullnameOverride", {"pattern": "^([a-z]([a-z0-9-]*[a-z0-9])?)?$"}),
+    ("services.retriever.replicas", unless({"const": 1}, "1: one process owns the items, a second would serve and lose others")),
+)
+
+ABSENT = {
+    "services.retriever": {"autoscaling": "absent: one process owns the items, so the retriever does not scale; give it more CPU and memory"},
+    "llm": {"env": "absent: what vLLM needs comes from the runtime profile; WORLD_SIZE and its like would make it hang"},
+}
+"""Keys that people look for, with the reason why there are none."""
+
+OWNED = {
+    "host": "not a setting here: in a pod it is 0.0.0.0",
+    "port": "not a setting here: ports of containers and Services are fixed",
+    "state_dir": "not a setting here: the volume is mounted at /state",
+    "drain_delay_s": "set as drain.delaySeconds, from which the grace period is made",
+    "drain_timeout_s": "set as drain.timeoutSeconds, from which the grace period is made",
+    "encoder_url": "not a setting here: the Service of this release",
+    "expander_url": "not a setting here: the Service of this release",
+    "retriever_url": "not a setting here: the Service of this release",
+    "profiles_url": "a secret: name a Secret in postgresql.existingSecret",
+    "topics_path": "not a setting here: /artefacts/topics.json, where the refresh job writes it",
+    "llm_url": "set as llm.url, with llm.profile external",
+    "llm_model": "set as llm.model.name",
+    "llm_api_key": "a secret: name a Secret in llm.existingSecret",
+}
+"""Settings of services.<service>.settings that the chart makes from something else, with what to do instead."""
+
+
+def at(path: str, schema: Schema) -> Schema:
+    """The condition that the value at the dotted path is as `schema` says."""
+    name, _, rest = path.partition(".")
+    return {"properties": {name: at(rest, schema) if rest else schema}, "required": [name]}
+
+
+def every(*conditions: Schema) -> Schema:
+    return {"allOf": list(conditions)}
+
+
+EMPTY, ON, FILLED = {"enum": ["", []]}, {"const": True}, {"not": {"enum": ["", []]}}
+
+
+def _forbidden(sentence: str, *conditions: Schema) -> Schema:
+    return {"if": every(*conditions), "then": {"const": sentence}}
+
+
+def together(profiles: dict[str, Any]) -> list[Schema]:
+    """Rules over several keys; `profiles` is the table of runtime profiles."""
+    own = [name for name, profile in profiles.items() if profile["has_pod"]]
+    deployed, metric = at("llm.profile", {"enum": own}), "autoscaling.metric"
+    rules = [
+        _forbidden(
+            "postgresql.existingSecret is missing: the gateway can autoscale only when its profiles are in PostgreSQL, not in one SQLite file",
+            at("services.gateway.autoscaling.enabled", ON),
+            at("postgresql.existingSecret", EMPTY),
+        ),
+        _forbidden(
+            "artefacts.storageClass is missing: name a class that can do ReadWriteMany (EFS on EKS), or an artefacts.existingClaim",
+            at("artefacts.accessMode", {"const": "ReadWriteMany"}),
+            at("artefacts.storageClass", EMPTY),
+            at("artefacts.existingClaim", EMPTY),
+        ),
+        _forbidden("llm.url is missing: with llm.profile external it says where the API is", at("llm.profile", {"const": "external"}), at("llm.url", EMPTY)),
+        _forbidden("llm.url goes with llm.profile external only", at("llm.profile", {"not": {"const": "external"}}), at("llm.url", FILLED)),
+        _forbidden(
+            "llm.existingSecret goes with llm.profile external only: here the NetworkPolicy admits nobody but the expander to vLLM",
+            at("llm.profile", {"not": {"const": "external"}}),
+            at("llm.existingSecret", FILLED),
+        ),
+        _forbidden("llm.model.name is missing: the model is read from /artefacts/models/<name>", deployed, at("llm.model.name", EMPTY)),
+        _forbidden("httpRoute.parentRefs is missing: an HTTPRoute is served only by the Gateways it names", at("httpRoute.enabled", ON), at("httpRoute.parentRefs", EMPTY)),
+        _forbidden(
+            "networkPolicy.metricsFrom is missing: without it the NetworkPolicy keeps Prometheus out and the ServiceMonitor finds nothing",
+            at("monitoring.serviceMonitor.enabled", ON),
+            at("networkPolicy.enabled", ON),
+            at("networkPolicy.metricsFrom", EMPTY),
+        ),
+        _forbidden("llm.autoscaling.prometheusUrl is missing: KEDA reads the queue of vLLM there", at("llm.autoscaling.enabled", ON), at("llm.autoscaling.prometheusUrl", EMPTY)),
+        _forbidden("llm.autoscaling needs an llm.profile with a pod: nothing is deployed that could scale", at("llm.autoscaling.enabled", ON), at("llm.profile", {"not": {"enum": own}})),
+    ]
+    rules += [
+        _forbidden(f"services.{name}.{metric}.averageValue is missing: the value per pod to scale for", at(f"services.{name}.{metric}.name", FILLED), at(f"services.{name}.{metric}.averageValue", EMPTY))
+        for name in ("gateway", "encoder", "expander")
+    ]
+    return rules + [rule for name in own for rule in _of_profile(name, profiles[name])]
+
+
+def _of_profile(name: str, profile: dict[str, Any]) -> list[Schema]:
+    chosen, sizes = at("llm.profile", {"const": name}), profile["tensor_parallel_sizes"]
+    listed = ", ".join(map(str, sizes))
+    rules = [
+        _forbidden(
+            f"llm.tensorParallelSize of {name} is one of {listed}: other sizes do not fit its devices, or fail on them",
+            chosen,
+            at("llm.tensorParallelSize", {"not": {"enum": [0, *sizes]}}),
+        )
+    ]
+    if profile["needs_compile"]:
+        rules.append(_forbidden(f"llm.model.revision is missing: on {name} compiled artefacts are keyed by it", chosen, at("llm.model.revision", EMPTY)))
+    if profile["device_resource"]:
+        sentence = f"artefacts.accessMode is ReadWriteOnce, but {name} runs on other nodes than the services: take ReadWriteMany, or an existingClaim"
+        rules.append(_forbidden(sentence, chosen, at("artefacts.accessMode", {"const": "ReadWriteOnce"}), at("artefacts.existingClaim", EMPTY)))
+    return rules
