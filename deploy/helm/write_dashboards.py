@@ -10,6 +10,13 @@ SCHEMA_VERSION = 39
 """That of Grafana 11; later ones migrate it when they load it."""
 COLUMNS, WIDTH, HEIGHT = 3, 8, 7
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+PUBLIC = 'route=~"/v1/.+|unmatched"'
+FAILED = f'{PUBLIC}, status=~"5.."'
+ASKED = 'route="/v1/recommendations"'
+ANSWERED = 'route=~"/v1/recommendations|/v1/items/{item_id}/similar", status="200"'
+OBJECTIVE = "99 % within 500 ms is the objective."
+EVERY_NODE = "Of neuron-monitor, for every Neuron node of the cluster."
+FREE = '{namespace="$namespace", persistentvolumeclaim=~"(.+-)?$release-.+"}'
 
 
 @dataclass(frozen=True)
@@ -48,24 +55,26 @@ def quantiles(metric: str, component: str, more: str = "") -> tuple[tuple[str, s
     return tuple((quantile(at, metric, component, more=more), f"p{at * 100:.0f}") for at in (0.5, 0.95, 0.99))
 
 
-def process(component: str) -> tuple[Panel, Panel]:
-    """CPU and memory of a component's pods."""
-    cpu = f"sum by (pod) (rate(process_cpu_seconds_total{of(component)}[$__rate_interval]))"
+def traffic(service: str, route: str) -> tuple[Panel, ...]:
+    """What a service is asked and how fast it answers on its main route."""
     return (
-        graph("CPU", "short", (cpu, "{{pod}}"), says="CPUs in use per pod."),
-        Panel(
-            "Memory", "bytes", ((f"sum by (pod) (process_resident_memory_bytes{of(component)})", "{{pod}}"),), "Resident memory per pod."
-        ),
+        graph("Requests", "reqps", (rate(f"{service}_requests_total", service, "route, status", PUBLIC), "{{route}} {{status}}")),
+        graph("Latency", "s", *quantiles(f"{service}_request_duration_seconds", service, f'route="{route}"'), says=f"Of {route}."),
     )
 
 
-PUBLIC = 'route=~"/v1/.+|unmatched"'
-FAILED = f'{PUBLIC}, status=~"5.."'
-ASKED = 'route="/v1/recommendations"'
-ANSWERED = 'route=~"/v1/recommendations|/v1/items/{item_id}/similar", status="200"'
-OBJECTIVE = "99 % within 500 ms is the objective."
-EVERY_NODE = "Of neuron-monitor, for every Neuron node of the cluster."
-FREE = '{namespace="$namespace", persistentvolumeclaim=~"(.+-)?$release-.+"}'
+def pods(service: str) -> tuple[Panel, ...]:
+    """What the pods of a service are busy with, refuse, and use."""
+    cpu = f"sum by (pod) (rate(process_cpu_seconds_total{of(service)}[$__rate_interval]))"
+    return (
+        graph("In flight", "short", (f"sum by (pod) ({service}_requests_in_flight{of(service)})", "{{pod}}")),
+        graph("Refused at admission", "reqps", (rate(f"{service}_requests_overloaded_total", service), "503")),
+        graph("CPU", "short", (cpu, "{{pod}}"), says="CPUs in use per pod."),
+        graph(
+            "Memory", "bytes", (f"sum by (pod) (process_resident_memory_bytes{of(service)})", "{{pod}}"), says="Resident memory per pod."
+        ),
+    )
+
 
 GATEWAY_ANSWERS = rate("gateway_requests_total", "gateway", more=ANSWERED)
 GATEWAY_REQUESTS = rate("gateway_requests_total", "gateway", more=PUBLIC)
@@ -100,14 +109,13 @@ OVERVIEW = (
         says="How much was known of the users.",
     ),
     graph("Stages, p95", "s", (quantile(0.95, "gateway_stage_seconds", "gateway", "stage"), "{{stage}}")),
-    graph("In flight", "short", (f"sum by (pod) (gateway_requests_in_flight{of('gateway')})", "{{pod}}")),
-    graph("Refused at admission", "reqps", (rate("gateway_requests_overloaded_total", "gateway"), "503")),
     graph("Pods scraped", "short", ('sum by (job) (up{namespace="$namespace", job=~"$release-.+"})', "{{job}}")),
     graph("Events stored", "reqps", (rate("gateway_events_stored_total", "gateway"), "events")),
     graph("Rows imported", "reqps", (rate("gateway_import_rows_total", "gateway", "kind, status"), "{{kind}} {{status}}")),
-    *process("gateway"),
+    *pods("gateway"),
 )
 EXPANDER = (
+    *traffic("expander", "/v1/expand"),
     graph("Expansions", "reqps", (rate("expander_expansions_total", "expander", "source, outcome"), "{{source}} {{outcome}}")),
     graph("From the cache", "percentunit", (share(rate("expander_cache_hits_total", "expander", "age"), EXPANSIONS), "{{age}}")),
     graph("Calls to the LLM", "reqps", (rate("expander_llm_calls_total", "expander", "outcome"), "{{outcome}}")),
@@ -146,11 +154,10 @@ EXPANDER = (
         ('sum by (instance_id) (neuron_runtime_memory_used_bytes{memory_location="neuron_device"})', "{{instance_id}}"),
         says=EVERY_NODE,
     ),
-    *process("expander"),
+    *pods("expander"),
 )
 ENCODER = (
-    graph("Requests", "reqps", (rate("encoder_requests_total", "encoder", "route, status", PUBLIC), "{{route}} {{status}}")),
-    graph("Latency", "s", *quantiles("encoder_request_duration_seconds", "encoder", 'route="/v1/embed"')),
+    *traffic("encoder", "/v1/embed"),
     graph("Passages embedded", "short", (rate("encoder_texts_total", "encoder", "pod"), "{{pod}}"), says="Per second and pod."),
     graph("Passages held", "short", (f"sum by (pod) (encoder_queued_texts{of('encoder')})", "{{pod}}"), says="Accepted, not answered."),
     graph("Wait in the queue", "s", *quantiles("encoder_queue_wait_seconds", "encoder")),
@@ -164,12 +171,10 @@ ENCODER = (
     ),
     graph("Tokens", "short", (rate("encoder_tokens_total", "encoder"), "a second")),
     graph("Batches failed", "reqps", (rate("encoder_failed_batches_total", "encoder"), "batches")),
-    graph("Requests refused", "reqps", (rate("encoder_requests_overloaded_total", "encoder"), "requests")),
-    *process("encoder"),
+    *pods("encoder"),
 )
 RETRIEVER = (
-    graph("Requests", "reqps", (rate("retriever_requests_total", "retriever", "route, status", PUBLIC), "{{route}} {{status}}")),
-    graph("Latency of a retrieval", "s", *quantiles("retriever_request_duration_seconds", "retriever", 'route="/v1/retrieve"')),
+    *traffic("retriever", "/v1/retrieve"),
     graph("Stages, p95", "s", (quantile(0.95, "retriever_stage_duration_seconds", "retriever", "stage"), "{{stage}}")),
     graph("Items", "short", (f"max(retriever_items{of('retriever')})", "items")),
     graph("Rows per space", "short", (f"max by (space) (retriever_space_rows{of('retriever')})", "{{space}}")),
@@ -186,8 +191,7 @@ RETRIEVER = (
         (f"kubelet_volume_stats_available_bytes{FREE} / kubelet_volume_stats_capacity_bytes{FREE}", "{{persistentvolumeclaim}}"),
         says="Of every volume of the release; from the kubelet.",
     ),
-    graph("Requests refused", "reqps", (rate("retriever_requests_overloaded_total", "retriever"), "requests")),
-    *process("retriever"),
+    *pods("retriever"),
 )
 DASHBOARDS = {
     "overview": ("Warmstart / overview", OVERVIEW),
