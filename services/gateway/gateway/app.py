@@ -11,10 +11,13 @@ from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from gateway import api, ladder
+from gateway.backends.postgresql import PostgresqlProfiles
+from gateway.backends.postgresql_connections import parameters
+from gateway.backends.sqlite import SqliteProfiles
 from gateway.catalogue import Catalogue
 from gateway.clients import EncoderClient, ExpanderClient, RetrieverClient, told
 from gateway.embeddings import Embeddings
-from gateway.errors import LadderInvalid
+from gateway.errors import LadderInvalid, ProfilesUrlInvalid
 from gateway.gateway import Gateway
 from gateway.metrics import GatewayMetrics
 from gateway.patience import Shares
@@ -45,18 +48,20 @@ class Revalidated(StaticFiles):
 
 
 def build(settings: Settings) -> FastAPI:
-    """The gateway's application; exits with a sentence when the ladder artefact can not be used."""
+    """The gateway's application; exits with a sentence when the ladder artefact, or the URL of the store of events, can not be used."""
     try:
         weights = ladder.load(settings.ladder_path)
-    except LadderInvalid as error:
+        shared_store = parameters(url) if (url := settings.profiles_url.get_secret_value()) else None
+    except (LadderInvalid, ProfilesUrlInvalid) as error:
         raise SystemExit(str(error)) from error
     metrics = GatewayMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        profiles = await asyncio.to_thread(Profiles, settings.state_dir / "profiles.sqlite", settings.liked_rating)
         async with AsyncExitStack() as pools:
+            profiles = await _profiles(settings, shared_store)
+            pools.push_async_callback(profiles.close)
 
             async def service(name: str, url: str) -> ServiceClient:
                 """With connections of its own, so that a service that stalls leaves those of the others free."""
@@ -81,7 +86,7 @@ def build(settings: Settings) -> FastAPI:
                 liked_rating=settings.liked_rating,
             )
             catalogue = Catalogue(encoder, retriever, settings.import_deadline_s, told)
-            app.state.gateway = Gateway(pipeline, catalogue, profiles, encoder, expander, retriever, metrics, settings.import_batch_rows)
+            app.state.gateway = Gateway(pipeline, catalogue, profiles, encoder, expander, retriever, metrics)
             renewing = asyncio.create_task(popular.run())
             try:
                 yield
@@ -89,7 +94,6 @@ def build(settings: Settings) -> FastAPI:
                 renewing.cancel()
                 with suppress(asyncio.CancelledError):
                     await renewing
-                await asyncio.to_thread(profiles.close)
 
     async def ready() -> None:
         await app.state.gateway.check()
@@ -99,6 +103,15 @@ def build(settings: Settings) -> FastAPI:
     )
     _mount_console(app)
     return app
+
+
+async def _profiles(settings: Settings, shared_store: str | None) -> Profiles:
+    """The store of events, opened: the shared one that is named, or a file of this process."""
+    if shared_store is None:
+        return await asyncio.to_thread(SqliteProfiles, settings.state_dir / "profiles.sqlite", settings.liked_rating)
+    profiles = PostgresqlProfiles(shared_store, settings.liked_rating)
+    await profiles.open()
+    return profiles
 
 
 def _mount_console(app: FastAPI) -> None:

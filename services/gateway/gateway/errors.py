@@ -13,7 +13,8 @@ GatewayError
 │   ├── RetrieverUnavailable  the catalogue can not be read or written
 │   ├── EncoderUnavailable    an item can not be embedded
 │   └── ProfilesUnavailable   events can not be read or written
-└── LadderInvalid             the ladder artefact can not be used; the gateway does not start
+├── LadderInvalid             the ladder artefact can not be used; the gateway does not start
+└── ProfilesUrlInvalid        the URL of the store of events is none; the gateway does not start
 """
 
 
@@ -83,3 +84,7 @@ class ProfilesUnavailable(Unavailable):
 
 class LadderInvalid(GatewayError):
     """The ladder artefact can not be used."""
+
+
+class ProfilesUrlInvalid(GatewayError):
+    """The URL of the store of events is none."""

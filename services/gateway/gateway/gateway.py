@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from gateway import imports
 from gateway.catalogue import Catalogue, Item, Relayed
-from gateway.errors import RetrieverUnavailable
+from gateway.errors import ProfilesUnavailable, RetrieverUnavailable
 from gateway.evidence import Asked
 from gateway.imports import Outcome
 from gateway.metrics import GatewayMetrics
@@ -57,7 +57,6 @@ class Gateway:
     expander: Identified
     retriever: Retriever
     metrics: GatewayMetrics
-    import_batch_rows: int
 
     async def recommend(self, asked: Asked, deadline_ms: float) -> Answer:
         """See `Pipeline.recommend`."""
@@ -92,7 +91,7 @@ class Gateway:
 
     async def import_items(self, body: bytes, parse: Callable[[bytes], Item]) -> AsyncIterator[list[Outcome]]:
         """See `imports.items`."""
-        async for outcomes in imports.items(body, parse, self.catalogue, self.import_batch_rows):
+        async for outcomes in imports.items(body, parse, self.catalogue):
             self._count_rows("item", outcomes)
             for outcome in outcomes:
                 self.pipeline.titles.forget(outcome.id or "")
@@ -151,14 +150,22 @@ class Gateway:
             _or_none(self.retriever.count(deadline)),
             _or_none(self.expander.identity(deadline)),
             _or_none(self.encoder.identity(deadline)),
-            self.profiles.total(),
+            _or_none(self.profiles.total()),
         )
         ladder = self.pipeline.searcher.ladder.hash
         return {"items": items, "events": events, "expander": expander, "encoder": encoder, "ladder": ladder}
 
     async def check(self) -> None:
-        """Returns when the gateway can do its work: events can be stored, and there is something to recommend from."""
-        await self.profiles.check()
+        """Returns when this process can do its work: events can be stored, and there is something to recommend from.
+
+        A store that all gateways share is looked at, so that its outage is noticed, but does not count: every gateway would be unready
+        at once, and no answer at all would come in place of one that says what is missing.
+        """
+        try:
+            await self.profiles.check()
+        except ProfilesUnavailable:
+            if not self.profiles.shared:
+                raise
         if not self.pipeline.popular:
             try:
                 await self.retriever.check(Deadline.after_ms(LOOK_MS))
@@ -169,5 +176,5 @@ class Gateway:
 async def _or_none(answer: Awaitable[Any]) -> Any:
     try:
         return await answer
-    except ServiceError:
+    except (ServiceError, ProfilesUnavailable):
         return None

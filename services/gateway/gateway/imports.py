@@ -10,7 +10,8 @@ from gateway.catalogue import Item
 from gateway.errors import GatewayError, ProfilesUnavailable, RequestRefused
 from gateway.profiles import Event
 
-CALLS_AT_ONCE = 2
+BATCH_ROWS, CALLS_AT_ONCE = 128, 2
+"""Items embedded by one call, of which two run at once."""
 ROWS_READ_AT_ONCE = 5_000
 """Rows read (and events stored) by one piece of work in a thread, so that requests are answered in between."""
 MAX_LINE_BYTES = 2**20
@@ -85,21 +86,21 @@ async def events(body: bytes, parse: Callable[[bytes], Event], store: EventStore
         yield sorted(stored + refused), new
 
 
-async def items(body: bytes, parse: Callable[[bytes], Item], catalogue: Stores, batch_rows: int) -> AsyncIterator[list[Outcome]]:
-    """Embeds and stores the items of `body`, two batches of `batch_rows` at once; the outcomes of each pair, in row order.
+async def items(body: bytes, parse: Callable[[bytes], Item], catalogue: Stores) -> AsyncIterator[list[Outcome]]:
+    """Embeds and stores the items of `body`, two batches at once; the outcomes of each pair, in row order.
 
     Where an id comes twice the last row that can be read counts, and the rows before it are refused with its number.
     """
     last = await _last_rows(body, parse)
     rows = lines(body)
-    while any(portion := await asyncio.to_thread(_read, rows, batch_rows * CALLS_AT_ONCE, parse)):
+    while any(portion := await asyncio.to_thread(_read, rows, BATCH_ROWS * CALLS_AT_ONCE, parse)):
         good, outcomes = portion
         for row, item in good:
             if last[item.id] != row:
                 reason = f"id: {item.id} comes again in row {last[item.id]}, which counts; send each id once in a body"
                 outcomes.append(Outcome(row, item.id, reason))
         chosen = [(row, item) for row, item in good if last[item.id] == row]
-        batches = [chosen[at : at + batch_rows] for at in range(0, len(chosen), batch_rows)]
+        batches = [chosen[at : at + BATCH_ROWS] for at in range(0, len(chosen), BATCH_ROWS)]
         for stored in await asyncio.gather(*(_store(batch, catalogue) for batch in batches)):
             outcomes += stored
         yield sorted(outcomes)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from servicekit.settings import ServiceSettings
@@ -27,11 +27,12 @@ class Settings(ServiceSettings):
     import_deadline_s: float = Field(
         default=120.0, gt=0, description="Seconds that the encoder and the retriever get for one batch of an import, or one space upload."
     )
-    import_batch_rows: int = Field(
-        default=128, ge=1, le=256, description="Items embedded by one call during an import; two calls run at once."
-    )
     popular_refresh_s: float = Field(default=60.0, gt=0, description="Seconds between two fetches of the popular list held for outages.")
     cached_embeddings: int = Field(
         default=20_000, ge=0, description="Interests and topics whose embeddings are kept in memory, in texts (about 2 KB each)."
+    )
+    profiles_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="`postgresql://` URL of the PostgreSQL that several gateways share; empty: SQLite in `state_dir`. Never logged.",
     )
     liked_rating: float = Field(default=4.0, description="A stored rating of at least this value, in the caller's units, counts as liked.")

@@ -161,7 +161,7 @@ class SystemStatus(Reply):
     """What the web page shows of the system."""
 
     items: int | None
-    events: int
+    events: int | None
     expander: str | None = Field(description="The configured backend and model; null when it does not answer.")
     encoder: str | None
     ladder: str = Field(description="The hash of the ladder artefact in use.")

@@ -65,7 +65,8 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    monkeypatch.setattr("gateway.imports.BATCH_ROWS", 4)
     async with AsyncExitStack() as stack:
         encoder = await stack.enter_async_context(FakeEncoder())
         expander = await stack.enter_async_context(FakeExpander())
@@ -78,7 +79,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             expander_url=expander.url,
             retriever_url=retriever.url,
             state_dir=tmp_path,
-            import_batch_rows=4,
             import_deadline_s=2,
         )
         app = build(settings)
