@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import httpx2
 import pytest
 
 if TYPE_CHECKING:
+    from tests.postgresql import Server
+
     from pipelines.suite import Suite
 
 
@@ -31,3 +34,15 @@ def gateway(suite: Suite) -> Iterator[httpx2.Client]:
     """A client of the suite's gateway."""
     with httpx2.Client(base_url=suite.gateway_url, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of this test run; continuous integration has to have one."""
+    from tests import postgresql  # here, so that tests of other services need no driver
+
+    if (programs := postgresql.programs()) is None:
+        assert os.environ.get("CI") != "true", "PostgreSQL is not installed: apt-get install -y postgresql"
+        pytest.skip("PostgreSQL is not installed: apt-get install -y postgresql")
+    with postgresql.running(programs) as server:
+        yield server
