@@ -53,4 +53,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _price(text: str) -> tuple[str, float]:
     name, _, value = text.partition("=")
-    return name, float(value)
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not TYPE=USD, such as trn2.48xlarge=40") from error
