@@ -23,7 +23,13 @@ Unknown keys and values that can not work are refused with the reason, by values
 
 
 def _default(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value).lower() if isinstance(value, bool) else str(value)
+    text = (
+        json.dumps(value, ensure_ascii=False)
+        if isinstance(value, dict | list)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else str(value)
+    )
     return f"`{text}`" if text else ""
 
 
@@ -39,9 +45,14 @@ def _rows(section: str, values: Mapping[str, Any], comments: Mapping[str, str]) 
     return [f"| `{key}` | {_default(_found(values, key))} | {comments[key]} |".replace("|  |", "| |") for key in keys]
 
 
-def readme(about: Mapping[str, Any], values: Mapping[str, Any], comments: Mapping[str, str], profiles: Mapping[str, tuple[str, list[str]]]) -> str:
+def readme(
+    about: Mapping[str, Any], values: Mapping[str, Any], comments: Mapping[str, str], profiles: Mapping[str, tuple[str, list[str]]]
+) -> str:
     """The page; `profiles` gives for each file of values what it is for and which keys a first install must set."""
-    listed = "\n".join(f"| [{name}](profiles/{name}.yaml) | {purpose} | {', '.join(f'`{key}`' for key in keys) or 'none'} |" for name, (purpose, keys) in profiles.items())
+    listed = "\n".join(
+        f"| [{name}](profiles/{name}.yaml) | {purpose} | {', '.join(f'`{key}`' for key in keys) or 'none'} |"
+        for name, (purpose, keys) in profiles.items()
+    )
     parts = [HEAD.format(**about, profiles=listed)]
     for section in values:
         rows = _rows(section, values, comments)

@@ -1,4 +1,4 @@
-"""What values.yaml itself can not say: which values are legal, and which only together. Knows the keys, not how schema or README are written.
+"""What values.yaml can not say: which values are legal, and which only together. Knows the keys, not how schema or README are written.
 
 A sentence is put into the schema as the constant that the value is not, so that Helm's refusal tells the reason and the remedy.
 """
@@ -14,7 +14,8 @@ ROOM: Schema = {"type": "object", "additionalProperties": QUANTITY}
 TOLERATION: Schema = {
     "type": "object",
     "additionalProperties": False,
-    "properties": {name: {"type": "string"} for name in ("key", "operator", "value", "effect")} | {"tolerationSeconds": {"type": "integer"}},
+    "properties": {name: {"type": "string"} for name in ("key", "operator", "value", "effect")}
+    | {"tolerationSeconds": {"type": "integer"}},
 }
 PEER: Schema = {
     "type": "object",
@@ -26,7 +27,8 @@ PARENT: Schema = {
     "type": "object",
     "required": ["name"],
     "additionalProperties": False,
-    "properties": {name: {"type": "string"} for name in ("name", "namespace", "sectionName", "group", "kind")} | {"port": {"type": "integer"}},
+    "properties": {name: {"type": "string"} for name in ("name", "namespace", "sectionName", "group", "kind")}
+    | {"port": {"type": "integer"}},
 }
 CLASS_NAME: Schema = {"type": "string", "pattern": r"^[a-z0-9.-]*$"}
 
@@ -64,19 +66,28 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ("*Secret", CLASS_NAME),
     ("drain.*", {"minimum": 0, "maximum": 600}),
     ("*requestsPerReplica", {"minimum": 1}),
-    ("*cooldownSeconds", {"minimum": 0}),
+    ("*cooldownSeconds", {"minimum": 0, "maximum": 3600}),
     ("llm.max*", {"minimum": 0}),
     ("llm.url", {"pattern": "^(https?://[^/].*)?$"}),
     ("*Url", {"pattern": "^(https?://[^/].*)?$"}),
-    ("llm.model.path", unless({"pattern": "^(/artefacts/.+)?$"}, "a folder below /artefacts, where the volume is mounted: pods download nothing")),
+    (
+        "llm.model.path",
+        unless({"pattern": "^(/artefacts/.+)?$"}, "a folder below /artefacts, where the volume is mounted: pods download nothing"),
+    ),
     ("llm.model.*", unless({"pattern": r"^[^{}\s]*$"}, "a plain name: braces and white space would change the command line")),
     ("llm.schedulerName", CLASS_NAME),
     ("bootstrap.source", unless({"pattern": "^(sample|/artefacts/.+)$"}, "`sample`, or a folder below /artefacts with items.ndjson")),
     ("cronJobs.refresh.schedule", unless({"pattern": r"^\S+( \S+){4}$"}, "five fields of cron, such as `17 3 * * *`; the time is UTC")),
     ("image.digests.*", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
     ("llm.image.digest", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
-    ("*.tag", unless({"not": {"const": "latest"}}, "a tag that stays what it is: with `latest` two pods of one Deployment may run two versions")),
-    ("image.registry", unless({"minLength": 1}, "the prefix of your images, such as 123456789012.dkr.ecr.eu-west-1.amazonaws.com/warmstart")),
+    (
+        "*.tag",
+        unless({"not": {"const": "latest"}}, "a tag that stays what it is: with `latest` two pods of one Deployment may run two versions"),
+    ),
+    (
+        "image.registry",
+        unless({"minLength": 1}, "the prefix of your images, such as 123456789012.dkr.ecr.eu-west-1.amazonaws.com/warmstart"),
+    ),
     ("image.pullPolicy", {"enum": ["IfNotPresent", "Always", "Never"]}),
     ("services.*.persistence.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]}),
     ("artefacts.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteMany"]}),
@@ -87,7 +98,9 @@ REFINED: tuple[tuple[str, Schema], ...] = (
 )
 
 ABSENT = {
-    "services.retriever": {"autoscaling": "absent: one process owns the items, so the retriever does not scale; give it more CPU and memory"},
+    "services.retriever": {
+        "autoscaling": "absent: one process owns the items, so the retriever does not scale; give it more CPU and memory"
+    },
     "llm": {"env": "absent: what vLLM needs comes from the runtime profile; WORLD_SIZE and its like would make it hang"},
 }
 """Keys that people look for, with the reason why there are none."""
@@ -133,7 +146,7 @@ def together(profiles: dict[str, Any]) -> list[Schema]:
     deployed, metric = at("llm.profile", {"enum": own}), "autoscaling.metric"
     rules = [
         _forbidden(
-            "postgresql.existingSecret is missing: the gateway can autoscale only when its profiles are in PostgreSQL, not in one SQLite file",
+            "postgresql.existingSecret is missing: gateways scale only when their profiles are in PostgreSQL, not in one SQLite file",
             at("services.gateway.autoscaling.enabled", ON),
             at("postgresql.existingSecret", EMPTY),
         ),
@@ -143,7 +156,11 @@ def together(profiles: dict[str, Any]) -> list[Schema]:
             at("artefacts.storageClass", EMPTY),
             at("artefacts.existingClaim", EMPTY),
         ),
-        _forbidden("llm.url is missing: with llm.profile external it says where the API is", at("llm.profile", {"const": "external"}), at("llm.url", EMPTY)),
+        _forbidden(
+            "llm.url is missing: with llm.profile external it says where the API is",
+            at("llm.profile", {"const": "external"}),
+            at("llm.url", EMPTY),
+        ),
         _forbidden("llm.url goes with llm.profile external only", at("llm.profile", {"not": {"const": "external"}}), at("llm.url", FILLED)),
         _forbidden(
             "llm.existingSecret goes with llm.profile external only: here the NetworkPolicy admits nobody but the expander to vLLM",
@@ -151,18 +168,34 @@ def together(profiles: dict[str, Any]) -> list[Schema]:
             at("llm.existingSecret", FILLED),
         ),
         _forbidden("llm.model.name is missing: the model is read from /artefacts/models/<name>", deployed, at("llm.model.name", EMPTY)),
-        _forbidden("httpRoute.parentRefs is missing: an HTTPRoute is served only by the Gateways it names", at("httpRoute.enabled", ON), at("httpRoute.parentRefs", EMPTY)),
+        _forbidden(
+            "httpRoute.parentRefs is missing: an HTTPRoute is served only by the Gateways it names",
+            at("httpRoute.enabled", ON),
+            at("httpRoute.parentRefs", EMPTY),
+        ),
         _forbidden(
             "networkPolicy.metricsFrom is missing: without it the NetworkPolicy keeps Prometheus out and the ServiceMonitor finds nothing",
             at("monitoring.serviceMonitor.enabled", ON),
             at("networkPolicy.enabled", ON),
             at("networkPolicy.metricsFrom", EMPTY),
         ),
-        _forbidden("llm.autoscaling.prometheusUrl is missing: KEDA reads the queue of vLLM there", at("llm.autoscaling.enabled", ON), at("llm.autoscaling.prometheusUrl", EMPTY)),
-        _forbidden("llm.autoscaling needs an llm.profile with a pod: nothing is deployed that could scale", at("llm.autoscaling.enabled", ON), at("llm.profile", {"not": {"enum": own}})),
+        _forbidden(
+            "llm.autoscaling.prometheusUrl is missing: KEDA reads the queue of vLLM there",
+            at("llm.autoscaling.enabled", ON),
+            at("llm.autoscaling.prometheusUrl", EMPTY),
+        ),
+        _forbidden(
+            "llm.autoscaling needs an llm.profile with a pod: nothing is deployed that could scale",
+            at("llm.autoscaling.enabled", ON),
+            at("llm.profile", {"not": {"enum": own}}),
+        ),
     ]
     rules += [
-        _forbidden(f"services.{name}.{metric}.averageValue is missing: the value per pod to scale for", at(f"services.{name}.{metric}.name", FILLED), at(f"services.{name}.{metric}.averageValue", EMPTY))
+        _forbidden(
+            f"services.{name}.{metric}.averageValue is missing: the value per pod to scale for",
+            at(f"services.{name}.{metric}.name", FILLED),
+            at(f"services.{name}.{metric}.averageValue", EMPTY),
+        )
         for name in ("gateway", "encoder", "expander")
     ]
     return rules + [rule for name in own for rule in _of_profile(name, profiles[name])]
@@ -179,8 +212,17 @@ def _of_profile(name: str, profile: dict[str, Any]) -> list[Schema]:
         )
     ]
     if profile["needs_compile"]:
-        rules.append(_forbidden(f"llm.model.revision is missing: on {name} compiled artefacts are keyed by it", chosen, at("llm.model.revision", EMPTY)))
+        rules.append(
+            _forbidden(
+                f"llm.model.revision is missing: on {name} compiled artefacts are keyed by it", chosen, at("llm.model.revision", EMPTY)
+            )
+        )
     if profile["device_resource"]:
-        sentence = f"artefacts.accessMode is ReadWriteOnce, but {name} runs on other nodes than the services: take ReadWriteMany, or an existingClaim"
-        rules.append(_forbidden(sentence, chosen, at("artefacts.accessMode", {"const": "ReadWriteOnce"}), at("artefacts.existingClaim", EMPTY)))
+        sentence = (
+            f"artefacts.accessMode is ReadWriteOnce, but {name} runs on other nodes than the services: "
+            "take ReadWriteMany, or name an artefacts.existingClaim"
+        )
+        rules.append(
+            _forbidden(sentence, chosen, at("artefacts.accessMode", {"const": "ReadWriteOnce"}), at("artefacts.existingClaim", EMPTY))
+        )
     return rules

@@ -11,7 +11,19 @@ from typing import Any
 from values_rules import ABSENT, OWNED, REFINED, SHAPES, Schema, together
 
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
-KEPT = ("type", "enum", "const", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "description")
+KEPT = (
+    "type",
+    "enum",
+    "const",
+    "pattern",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minLength",
+    "maxLength",
+    "description",
+)
 
 
 class Undescribed(Exception):
@@ -47,7 +59,7 @@ def _schema(path: str, default: Any, comments: Mapping[str, str]) -> Schema:
     if type(default) not in TYPES:
         raise Undescribed(f"{path}: an empty {type(default).__name__} needs a line in SHAPES of values_rules.py")
     refinements = [extra for pattern, extra in REFINED if fnmatchcase(path, pattern)]
-    merged = {**described, "type": TYPES[type(default)]}
+    merged: Schema = {**described, "type": TYPES[type(default)]}
     for extra in refinements:
         merged = {**merged, "allOf": [*merged.get("allOf", []), extra]} if "if" in extra else {**merged, **extra}
     return merged

@@ -9,9 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
-
 import values_file
+import yaml
 from chart_readme import readme
 from values_schema import schema
 
