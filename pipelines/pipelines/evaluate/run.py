@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines import importer, jobs, sample
 from pipelines.api import Api
-from pipelines.demo import EVENT_CHUNK, ITEM_CHUNK
+from pipelines.bootstrap import EVENT_CHUNK, ITEM_CHUNK
 from pipelines.evaluate import baselines, datasets, ladder
 from pipelines.evaluate.datasets import HeldOut, fraction
 from pipelines.evaluate.report import K, Section, markdown
