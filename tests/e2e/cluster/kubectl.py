@@ -70,8 +70,11 @@ class Kubectl:
         return list(json.loads(self.call("get", kind, f"--selector={selector}", "--output=json"))["items"])
 
     def create(self, *objects: Object) -> None:
-        """Creates the objects, in order; strict validation, so an unknown field is an error."""
-        self.call("create", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        """Creates the objects, in order; the server validates strictly, so an unknown field is an error.
+
+        One document each and no List: of a List kubectl 1.32 checks the schema itself, with the older OpenAPI document.
+        """
+        self.call("create", "--filename=-", stdin="\n".join(map(json.dumps, objects)))
 
     def delete(self, kind: str, name: str, *, grace_s: int | None = None, wait: bool = True, timeout_s: float = 180) -> None:
         """Deletes an object, gone or not; `grace_s` replaces a pod's own grace period."""

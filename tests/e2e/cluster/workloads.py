@@ -62,7 +62,7 @@ class Workloads:
         """Raises `NeverTrue`, with the state of the pods that are not ready."""
         until("every workload is rolled out", self.are_settled, timeout_s)
 
-    def wait_jobs(self, timeout_s: float = 600) -> None:
+    def wait_jobs(self, timeout_s: float = 1_200) -> None:
         """Returns when every Job of the release is complete; none counts as complete."""
 
         def complete() -> bool:

@@ -8,6 +8,7 @@ import json
 import socket
 import sys
 import time
+from contextlib import closing
 from typing import Any
 
 import httpx2
@@ -33,7 +34,7 @@ def connected(url: str) -> httpx2.Client:
 def send(url: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Status and body of each `{method, path, json | text}`, in order."""
     answers = []
-    with connected(url) as client:
+    with closing(connected(url)) as client:
         for asked in requests:
             body = {"json": asked["json"]} if "json" in asked else {"content": asked.get("text", "").encode()}
             headers = {"content-type": asked.get("type", "application/json")}
@@ -45,7 +46,7 @@ def send(url: str, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def catalogue(url: str) -> dict[str, Any]:
     """How many items the whole catalogue has, and a digest of all of them in the order of their ids."""
     digest, count, cursor = hashlib.sha256(), 0, None
-    with connected(url) as client:
+    with closing(connected(url)) as client:
         while True:
             page = client.get("/v1/items", params={"limit": 500} | ({"cursor": cursor} if cursor else {})).raise_for_status().json()
             for item in page["items"]:
