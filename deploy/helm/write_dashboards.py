@@ -86,7 +86,7 @@ OVERVIEW = (
         "Errors",
         "percentunit",
         (share(rate("gateway_requests_total", "gateway", "status", FAILED), GATEWAY_REQUESTS), "{{status}}"),
-        says="Share of the requests answered 5xx. Below 0.1 % is the objective.",
+        says="Share of the requests answered 5xx; no data means none. Below 0.1 % is the objective.",
     ),
     graph("Recommendations", "s", *quantiles("gateway_request_duration_seconds", "gateway", ASKED), says=OBJECTIVE),
     graph(
