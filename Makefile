@@ -8,10 +8,10 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 LOCKED := encoder expander retriever gateway pipelines
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint evaluate bench openapi lock clean
+.PHONY: help install demo test lint evaluate bench openapi lock eks-plan clean
 
 help: ## Print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
 
 install: .venv/installed ## Make .venv with the default install (hash-checked; no CUDA, no torch)
 
@@ -66,6 +66,9 @@ lock: ## Renew the hash-pinned lock files (needs uv: pip install uv)
 	  && for part in $(LOCKED); do $(COMPILE) -c default.txt $$part.in -o $$part.txt || exit 1; done \
 	  && $(COMPILE) --upgrade -c default.txt test.in -o test.txt \
 	  && $(COMPILE) --upgrade -c test.txt -c alone.txt --no-emit-package torch torch.in -o torch.txt
+
+eks-plan: .venv/installed ## Print what a load needs on EKS and costs (ARGS="--requests-per-second 50 --llm-share 0.3 --profile trn1-sdk2.28")
+	@$(BIN)/python -m pipelines plan $(ARGS)
 
 clean: ## Remove the environment, the state and everything built
 	rm -rf .venv .warmstart .warmstart-evaluate build .mypy_cache .ruff_cache .pytest_cache .hypothesis
