@@ -33,6 +33,12 @@ def has_claim(pod: Object) -> bool:
     return any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes", []))
 
 
+def labels_of(release: str, component: str = "") -> dict[str, str]:
+    """What everything of a release, or of one component of it, is labelled with."""
+    labels = {"app.kubernetes.io/name": "warmstart", "app.kubernetes.io/instance": release}
+    return labels | ({"app.kubernetes.io/component": component} if component else {})
+
+
 @dataclass(frozen=True)
 class Workloads:
     """The Deployments, StatefulSets and pods of one release."""
@@ -41,8 +47,7 @@ class Workloads:
     release: str
 
     def selector(self, component: str = "") -> str:
-        chosen = f"app.kubernetes.io/name=warmstart,app.kubernetes.io/instance={self.release}"
-        return f"{chosen},app.kubernetes.io/component={component}" if component else chosen
+        return ",".join(f"{label}={value}" for label, value in labels_of(self.release, component).items())
 
     def pods(self, component: str = "") -> list[Object]:
         """The pods of a service, or of all four; pods of Jobs are left out."""
