@@ -13,6 +13,7 @@ from expander.cache import ExpansionCache
 from expander.errors import ArtefactBroken, ArtefactMissing, LlmFailed, NotReady
 from expander.expansion import Expander
 from expander.metrics import ExpanderMetrics
+from expander.runtimes.table import PROFILES
 from expander.settings import Settings
 from servicekit import app as servicekit_app
 from servicekit import client
@@ -42,11 +43,11 @@ def build(settings: Settings) -> FastAPI:
                     max_tokens=settings.llm_max_tokens,
                     temperature=settings.llm_temperature,
                     permits=settings.llm_concurrency,
+                    formatted=PROFILES[settings.llm_profile].sends_response_format,
                 )
             kept = ExpansionCache(settings.state_dir / CACHE_FILE, settings.cache_size, settings.cache_ttl_s)
             stack.callback(kept.close)
-            margin_s = settings.fallback_margin_ms / 1_000
-            app.state.expander = Expander(llm, catalogue, kept, metrics, timeout_s=settings.llm_timeout_s, margin_s=margin_s)
+            app.state.expander = Expander(llm, catalogue, kept, metrics, timeout_s=settings.llm_timeout_s)
             stack.push_async_callback(app.state.expander.close)
             app.state.llm = llm
             yield

@@ -15,6 +15,9 @@ from expander.prompts import PROMPT_VERSION
 from expander.words import normalised
 from servicekit.deadline import Deadline
 
+FALLBACK_MARGIN_S = 0.02
+"""Kept of each deadline for the fallback, at most half of it."""
+
 
 @dataclass(frozen=True)
 class Expansion:
@@ -44,15 +47,14 @@ class Expander:
         metrics: ExpanderMetrics,
         *,
         timeout_s: float,
-        margin_s: float,
     ) -> None:
         self.llm, self.catalogue = llm, catalogue
-        self._cache, self._metrics, self._timeout_s, self._margin_s = kept, metrics, timeout_s, margin_s
+        self._cache, self._metrics, self._timeout_s = kept, metrics, timeout_s
         self._calls: dict[str, asyncio.Task[tuple[str, ...]]] = {}
 
     async def expand(self, interests: Sequence[str], most: int, deadline: Deadline) -> list[Expansion]:
         """One expansion per interest, in order; all at once."""
-        margin_s = min(self._margin_s, deadline.remaining_s / 2)
+        margin_s = min(FALLBACK_MARGIN_S, deadline.remaining_s / 2)
         expansions = await asyncio.gather(*(self._expand(interest, most, deadline.earlier(margin_s)) for interest in interests))
         for expansion in expansions:
             self._metrics.empty.inc(not expansion.topics)

@@ -11,6 +11,7 @@ from tests.unit.expander.conftest import Service
 from tests.unit.expander.test_expansion import expand
 
 from expander import prompts
+from expander.runtimes.table import PROFILES
 
 
 async def test_a_request_carries_the_prompt_the_form_and_the_limits(service: Service, artefact: Path, llm: FakeLlm) -> None:
@@ -64,3 +65,12 @@ async def test_a_key_that_http_can_not_carry_is_a_failure_of_the_llm_not_of_the_
         answer = await expand(client)
     assert answer["expansions"]
     assert key not in str(answer)
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+async def test_the_form_is_sent_where_the_profile_obeys_it_or_is_tried(
+    service: Service, artefact: Path, llm: FakeLlm, profile: str
+) -> None:
+    async with service(llm_url=llm.url, llm_profile=profile) as client:
+        assert not (await expand(client))["degraded"]
+    assert ["response_format" in sent for sent in llm.requests] == [profile in ("trn2", "gpu", "cpu", "external")]

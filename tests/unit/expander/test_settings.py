@@ -1,7 +1,10 @@
 """The expander's settings."""
 
+from typing import get_args
+
 import pytest
 
+from expander.runtimes.table import PROFILES
 from expander.settings import Settings
 from servicekit import settings
 
@@ -25,3 +28,8 @@ def test_a_url_without_scheme_is_refused_with_the_variables_name(
     with pytest.raises(SystemExit):
         settings.load(Settings)
     assert "EXPANDER_LLM_URL" in capsys.readouterr().err
+
+
+def test_the_profiles_to_choose_from_are_those_of_the_table() -> None:
+    assert get_args(Settings.model_fields["llm_profile"].annotation) == tuple(PROFILES)
+    assert Settings().llm_profile == "external"

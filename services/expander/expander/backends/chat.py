@@ -27,7 +27,10 @@ CHECK_S = 2.0
 
 
 class Chat:
-    """Asks `model` at `url`; at most `permits` expansions at once, one more raises `LlmBusy`."""
+    """Asks `model` at `url`; at most `permits` expansions at once, one more raises `LlmBusy`.
+
+    `formatted` asks by `response_format`, until the server refuses it.
+    """
 
     name = "llm"
 
@@ -42,12 +45,13 @@ class Chat:
         max_tokens: int = 160,
         temperature: float = 0.0,
         permits: int = 16,
+        formatted: bool = True,
     ) -> None:
         self.model = model or "default"
         self._url, self._session, self._metrics, self._key = url.rstrip("/"), session, metrics, api_key
         self._options = {"model": self.model, "max_tokens": max_tokens, "temperature": temperature, "stream": False}
         self._permits, self._in_use = permits, 0
-        self._formatted = True
+        self._formatted = formatted
 
     async def propose(self, interest: str, most: int, deadline: Deadline) -> tuple[str, ...]:
         """Three to `most` topics; raises a kind of `LlmFailed`."""

@@ -59,6 +59,7 @@ def _add_options(verb: argparse.ArgumentParser, name: str) -> None:
         verb.add_argument("--shell", action="store_true")
     if name in ("serve", "compile"):
         verb.add_argument("--artefacts", type=Path, default=Path("/artefacts/compiled"), help="folder of all compiled artefacts")
+        verb.add_argument("--budget-s", type=float, help="seconds to become ready; else the profile's")
         verb.add_argument("--expect-key", default="", help="refuse to run when the key differs: whoever deployed has computed it too")
 
 
@@ -75,9 +76,9 @@ def _run(asked: argparse.Namespace) -> int:
         return canary.report(asked.url, asked.model, PROFILES.get(asked.profile or ""), asked.timeout_s)
     profile, options = PROFILES[asked.profile], _options(asked)
     if asked.verb == "serve":
-        return serving.serve(profile, options, asked.artefacts, asked.expect_key)
+        return serving.serve(profile, options, asked.artefacts, asked.expect_key, budget_s=asked.budget_s)
     if asked.verb == "compile":
-        return compiling.compile_artefact(profile, options, asked.artefacts, asked.expect_key)
+        return compiling.compile_artefact(profile, options, asked.artefacts, asked.expect_key, budget_s=asked.budget_s)
     if asked.verb == "key":
         print(artefacts.key(profile, options))
         return 0

@@ -3,6 +3,7 @@
 vLLM on Neuron has accepted schemas and silently ignored them (vllm-neuron #19), so the answer is not taken from any document.
 """
 
+import contextlib
 import http.client
 import json
 import secrets
@@ -62,9 +63,9 @@ def _post(url: str, body: dict[str, Any], timeout_s: float) -> tuple[int, bytes]
     parts = urllib.parse.urlsplit(url.rstrip("/") + "/chat/completions")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
-        connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
-        connection.request("POST", parts.path, json.dumps(body), {"content-type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read(MAX_ANSWER_BYTES)
+        with contextlib.closing(kind(parts.hostname or "", parts.port, timeout=timeout_s)) as connection:
+            connection.request("POST", parts.path, json.dumps(body), {"content-type": "application/json"})
+            response = connection.getresponse()
+            return response.status, response.read(MAX_ANSWER_BYTES)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise CanaryFailed(f"{url} could not be asked ({type(error).__name__}: {error})") from error

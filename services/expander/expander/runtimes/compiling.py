@@ -19,7 +19,7 @@ from expander.runtimes.profile import Profile
 from expander.runtimes.render import environment, render
 
 
-def compile_artefact(profile: Profile, options: Options, root: Path, expected: str = "") -> int:
+def compile_artefact(profile: Profile, options: Options, root: Path, expected: str = "", *, budget_s: float | None = None) -> int:
     """Leaves the artefact at `root`/key and returns 0, at once when it is there already.
 
     Raises `Refused`, `ArtefactMismatched` when the caller expects another key, `CompileBusy` or `CompileFailed`.
@@ -37,7 +37,7 @@ def compile_artefact(profile: Profile, options: Options, root: Path, expected: s
         else:
             print(f"{target} is compiled already")
             return 0
-        _run(profile, options, partial)
+        _run(profile, options, partial, profile.start_budget_s if budget_s is None else budget_s)
         try:
             manifest = artefacts.write_manifest(partial, identity, hashed)
         except ArtefactCorrupt as error:
@@ -48,17 +48,17 @@ def compile_artefact(profile: Profile, options: Options, root: Path, expected: s
     return 0
 
 
-def _run(profile: Profile, options: Options, partial: Path) -> None:
+def _run(profile: Profile, options: Options, partial: Path, budget_s: float) -> None:
     unset = (*profile.unset, "VLLM_API_KEY")  # a key would close /v1/models to the question whether it is ready
     line = processes.in_environment(render(profile, options), environment(profile, str(partial), compiling=True), unset)
     child = processes.start(line)
     try:
-        ready = processes.wait_ready(child, int(values(profile, options)["port"]), profile.start_budget_s)
+        ready = processes.wait_ready(child, int(values(profile, options)["port"]), budget_s)
         status = child.poll()
     finally:
         processes.stop(child)
     if not ready:
-        how = f"ended with status {status}" if status is not None else f"was not ready within {profile.start_budget_s} s"
+        how = f"ended with status {status}" if status is not None else f"was not ready within {budget_s:g} s"
         raise CompileFailed(
             f"vLLM {how}; nothing was kept. Its own output, above, says why; a crash of the compiler may pass when run again"
         )

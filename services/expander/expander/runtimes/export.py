@@ -46,5 +46,5 @@ def _row(profile: Profile) -> dict[str, Any]:
         "flags": profile.flags,
         "tensor_parallel_sizes": sorted(profile.shapes),
         "shapes": {str(size): shape for size, shape in row["shapes"].items()},
-        "sends_response_format": profile.request_field == "response_format",
+        "sends_response_format": profile.sends_response_format,
     }

@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 STOP_S = 20.0
 POLL_S = 0.5
@@ -59,18 +60,23 @@ def wait_ready(child: "subprocess.Popen[bytes]", port: int, budget_s: float, rea
 
 
 @contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGINT end this process by an exception, so that what it has begun is undone."""
+def handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT go to `handler` meanwhile."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def stopped_by_signals() -> contextlib.AbstractContextManager[None]:
+    """SIGTERM and SIGINT end this process by an exception, so that what it has begun is undone, also where it is process 1."""
 
     def leave(number: int, _: object) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handled_by(leave)
 
 
 def _signal(child: "subprocess.Popen[bytes]", number: int) -> None:

@@ -46,11 +46,12 @@ class Ami:
 
 @dataclass(frozen=True)
 class Image:
-    """`run` is what the pod runs. Where that is built here, `ours` is its name and `base_image` the public image beneath it."""
+    """`run` is what the pod runs. Where it is built here: its name, what follows its tag, and the public image beneath it."""
 
     run: str = ""
     base_image: str = ""
     ours: str = ""
+    tag_suffix: str = ""
     note: str = ""
 
 
@@ -105,6 +106,11 @@ class Profile:
     compiled_copied: bool = False
     """Whether vLLM writes into the folder of the artefact, so that it is given a copy."""
     known_bad: tuple[KnownBad, ...] = ()
+
+    @property
+    def sends_response_format(self) -> bool:
+        """Whether asking by `response_format` helps: not where it is ignored, which would only hide that."""
+        return self.request_field == "response_format"
 
     @property
     def flags(self) -> str:

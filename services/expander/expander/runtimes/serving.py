@@ -4,14 +4,12 @@ Taking the devices fails now and then right after another pod has left them (nrt
 it was ready is tried again after a pause, a few times, and then left to Kubernetes.
 """
 
-import contextlib
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from expander.runtimes import artefacts, processes, rules
@@ -27,7 +25,14 @@ SCRATCH = Path("/tmp/warmstart-compiled")  # noqa: S108 - in a pod of its own; a
 
 
 def serve(
-    profile: Profile, options: Options, root: Path, expected: str = "", *, scratch: Path = SCRATCH, pauses_s: Sequence[float] = PAUSES_S
+    profile: Profile,
+    options: Options,
+    root: Path,
+    expected: str = "",
+    *,
+    budget_s: float | None = None,
+    scratch: Path = SCRATCH,
+    pauses_s: Sequence[float] = PAUSES_S,
 ) -> int:
     """Runs vLLM until it ends; its exit status. Where nothing is compiled ahead, this process becomes vLLM.
 
@@ -35,20 +40,25 @@ def serve(
     """
     rules.check(profile, options)
     line = render(profile, options)
-    folder = _verified(profile, options, root, expected, scratch) if profile.needs_compile else root
-    line = processes.in_environment(line, environment(profile, str(folder), compiling=False), profile.unset)
-    if profile.start_attempts == 1:
-        os.execvp(line[0], line)  # noqa: S606 - no shell is wanted
-    port = int(values(profile, options)["port"])
+    with processes.stopped_by_signals():
+        folder = _verified(profile, options, root, expected, scratch) if profile.needs_compile else root
+        line = processes.in_environment(line, environment(profile, str(folder), compiling=False), profile.unset)
+        if profile.start_attempts == 1:
+            os.execvp(line[0], line)  # noqa: S606 - no shell is wanted
+        port = int(values(profile, options)["port"])
+        return _repeatedly(profile, line, port, profile.start_budget_s if budget_s is None else budget_s, pauses_s)
+
+
+def _repeatedly(profile: Profile, line: Sequence[str], port: int, budget_s: float, pauses_s: Sequence[float]) -> int:
     for attempt in range(profile.start_attempts):
-        was_ready, status = _once(line, port, profile.start_budget_s)
-        if was_ready or status == 0 or status < 0:
-            return status if status >= 0 else 128 - status
+        ended = _once(line, port, budget_s)
+        if ended.was_ready or ended.was_told or ended.status == 0:
+            return ended.status if ended.status >= 0 else 128 - ended.status
+        print(f"vLLM ended with status {ended.status} before it was ready", file=sys.stderr)
         if attempt + 1 < profile.start_attempts:
-            print(f"vLLM ended with status {status} before it was ready; starting it again", file=sys.stderr)
             time.sleep(pauses_s[min(attempt, len(pauses_s) - 1)])
     raise StartFailed(
-        f"vLLM ended with status {status} before it was ready, {profile.start_attempts} times. Its output, above, says why. For nrt_init and"
+        f"vLLM ended {profile.start_attempts} times before it was ready; its output, above, says why. For nrt_init and"
         f" nrt_allocate_neuron_cores: does the node's driver suit the image ({profile.ami.driver}), and do other pods hold the devices?"
     )
 
@@ -66,28 +76,30 @@ def _verified(profile: Profile, options: Options, root: Path, expected: str, scr
     return scratch / identity
 
 
-def _once(line: Sequence[str], port: int, budget_s: float) -> tuple[bool, int]:
-    """Whether vLLM was ready in this run, and the status with which it ended; it gets the signals that this process gets."""
+@dataclass
+class _Ended:
+    """How one run of vLLM ended: its status, whether it was ready before, whether a signal told it to."""
+
+    status: int = 0
+    was_ready: bool = False
+    was_told: bool = False
+
+
+def _once(line: Sequence[str], port: int, budget_s: float) -> _Ended:
+    """Runs vLLM until it ends; it gets the signals that this process gets. Raises `StartFailed` when it is not ready in time."""
+    ended = _Ended()
     child = processes.start(line)
-    try:
-        with _passed_on(child):
-            ready = processes.wait_ready(child, port, budget_s, ANSWERING)
-            if not ready and child.poll() is None:
-                print(f"vLLM was not ready within {budget_s} s", file=sys.stderr)
-                processes.stop(child)
-            return ready, child.wait()
-    finally:
-        processes.stop(child)
 
-
-@contextlib.contextmanager
-def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
     def pass_on(number: int, _: object) -> None:
+        ended.was_told = True
         child.send_signal(number)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        with processes.handled_by(pass_on):
+            ended.was_ready = processes.wait_ready(child, port, budget_s, ANSWERING)
+            if not ended.was_ready and child.poll() is None and not ended.was_told:
+                raise StartFailed(f"vLLM was not ready within {budget_s:g} s and was stopped")
+            ended.status = child.wait()
+            return ended
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        processes.stop(child)

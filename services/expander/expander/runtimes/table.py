@@ -5,7 +5,7 @@ Sources are named where a value is not obvious. "SDK" is the AWS Neuron SDK. Not
 
 from expander.runtimes.profile import Ami, Defaults, Image, KnownBad, Profile, Room, Shape
 
-NXDI_DLC = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
+VLLM_DLC = "public.ecr.aws/neuron/pytorch-inference-vllm-neuronx"
 OURS = "vllm-neuron"
 NEURON_AMI = "al2023@v<YYYYMMDD>"
 NEURON_START_S = 1800
@@ -73,11 +73,16 @@ NXDI_BAD = (
 )
 
 
+def _ours(suffix: str, base_tag: str, note: str) -> Image:
+    """Our wrapper over a container of the Neuron SDK; the suffix of its tag tells which."""
+    return Image(f"<registry>/{OURS}:<tag>{suffix}", f"{VLLM_DLC}:{base_tag}", OURS, suffix, note)
+
+
 def _nxdi(sdk: str, tag: str, vllm: str, driver: str, note: str) -> Profile:
     """A trn1 profile: the two differ only in what the SDK release decides."""
     return Profile(
         name=f"trn1-sdk{sdk}",
-        image=Image(f"<registry>/{OURS}:<tag>", f"{NXDI_DLC}:{tag}", OURS, "its entrypoint is replaced; it runs as root"),
+        image=_ours(f"-trn1-sdk{sdk}", tag, "its entrypoint is replaced; it runs as root"),
         ami=Ami("al2023", NEURON_AMI, driver),
         vllm=vllm,
         dialect="nxdi-plugin",
@@ -126,7 +131,7 @@ ROWS = (
     ),
     Profile(
         name="trn2",
-        image=Image(f"<registry>/{OURS}:<tag>", f"{NXDI_DLC}:0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04", OURS, "trn2 and trn3 only"),
+        image=_ours("-trn2", "0.24.0.1.1.0-neuronx-py313-sdk2.32.0-ubuntu24.04", "trn2 and trn3 only"),
         ami=Ami("al2023", NEURON_AMI, "that of SDK 2.32"),
         vllm="0.24.0",
         dialect="neuron-plugin",
