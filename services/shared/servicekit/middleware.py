@@ -17,6 +17,8 @@ LINES = ("ndjson", "jsonl")
 """Media types of bodies that are read line by line, and may be long."""
 ANSWERS_PER_CLOSE = 256
 """Every so many answers one closes its connection: a caller that keeps connections would else never reach a replica that joined later."""
+CALLER_LEFT = 499
+"""What a request is counted as whose caller was gone before an answer began (nginx's convention): no failure of the service."""
 _SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 
 
@@ -50,7 +52,7 @@ class RequestMiddleware:
         sent_id = Headers(scope=scope).get(context.REQUEST_ID_HEADER, "")
         context.request_id.set(sent_id if _SAFE_ID.match(sent_id) else context.new_request_id())
         context.stage_timings.set(timings := {})
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -70,11 +72,12 @@ class RequestMiddleware:
         self.metrics.in_flight.set(self.in_flight)
         try:
             await self._admit(scope, receive, send_with_headers, counted)
+            status = status or CALLER_LEFT
         finally:
             self.in_flight -= counted
             self.metrics.in_flight.set(self.in_flight)
             route = getattr(scope.get("route"), "path", "unmatched")
-            self.metrics.requests.labels(scope["method"], route, status).inc()
+            self.metrics.requests.labels(scope["method"], route, status or 500).inc()
             self.metrics.duration.labels(route).observe(time.perf_counter() - started)
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send, counted: bool) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
+from starlette.types import Message
 
 from contracts.encoder import EmbedRequest
 from servicekit import app as kit
@@ -39,6 +40,11 @@ async def embed(body: EmbedRequest, request: Request) -> dict[str, int]:
     return {"texts": len(body.texts)}
 
 
+async def count(request: Request) -> dict[str, int]:
+    """Answers with the number of bytes."""
+    return {"bytes": sum([len(chunk) async for chunk in request.stream()])}
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.gate = Gate()
@@ -52,7 +58,7 @@ async def ready() -> None:
 @pytest.fixture
 async def service() -> AsyncIterator[FastAPI]:
     settings = ServiceSettings(port=0, max_in_flight=2, max_json_bytes=2_000, max_body_bytes=4_000)
-    routes = [kit.Route("POST", "/v1/embed", embed)]
+    routes = [kit.Route("POST", "/v1/embed", embed), kit.Route("POST", "/v1/count", count)]
     app = kit.build(
         "encoder", settings, routes=routes, statuses={ItemUnknown: 404}, ready=ready, lifespan=lifespan, metrics=HttpMetrics("encoder")
     )
@@ -147,6 +153,21 @@ async def test_requests_are_counted_by_route_not_by_path(client: httpx2.AsyncCli
     assert 'encoder_requests_total{method="POST",route="/v1/embed",status="200"} 1.0' in exposed
     assert 'route="unmatched",status="404"' in exposed
     assert "/somewhere/else" not in exposed
+
+
+async def test_a_caller_that_leaves_is_not_counted_as_a_failure_and_a_crash_is(service: FastAPI, client: httpx2.AsyncClient) -> None:
+    async def leaves() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def nobody_hears(message: Message) -> None:
+        raise AssertionError(f"sent {message}")
+
+    scope = {"type": "http", "http_version": "1.1", "method": "POST", "path": "/v1/count", "query_string": b"", "headers": []}
+    await service(scope, leaves, nobody_hears)
+    await client.post("/v1/embed", json={"texts": ["crash"]})
+    exposed = (await client.get("/metrics")).text
+    assert 'encoder_requests_total{method="POST",route="/v1/count",status="499"} 1.0' in exposed
+    assert 'encoder_requests_total{method="POST",route="/v1/embed",status="500"} 1.0' in exposed
 
 
 async def test_the_docs_page_asks_no_other_host(client: httpx2.AsyncClient) -> None:
