@@ -59,9 +59,14 @@ class Workloads:
         return self.kubectl.find("deployments,statefulsets", self.selector(component))[0]
 
     def are_settled(self) -> bool:
-        """Whether every workload is rolled out and every pod is ready, none is about to end."""
-        workloads = self.kubectl.find("deployments,statefulsets", self.selector())
-        return bool(workloads) and all(map(is_rolled_out, workloads)) and all(map(is_ready, self.pods()))
+        """Whether every workload is rolled out and has all its pods, ready and none about to end.
+
+        The pods are counted as well: right after one is gone, the status of its workload still counts it.
+        """
+        found = self.kubectl.find("deployments,statefulsets", self.selector())
+        workloads = [one for one in found if one["metadata"]["labels"]["app.kubernetes.io/component"] in SERVICES]
+        pods, wanted = self.pods(), sum(one["spec"].get("replicas", 1) for one in workloads)
+        return bool(workloads) and all(map(is_rolled_out, workloads)) and all(map(is_ready, pods)) and len(pods) == wanted
 
     def wait_settled(self, timeout_s: float = 600) -> None:
         """Raises `NeverTrue`, with the state of the pods that are not ready."""
