@@ -17,13 +17,13 @@ class CheckFailed(Exception):
 
 
 def wrong(api: Api) -> str:
-    """What is wrong with a recommendation, or nothing. A catalogue without items has nothing to recommend, and that is right."""
+    """What is wrong with a recommendation, or nothing. A catalogue without items has no topics and nothing to recommend, and that is right."""
     try:
         held, answer = api.status()["items"], api.recommend(REQUEST)
     except (ApiRefused, httpx2.TransportError) as error:
         return f"{type(error).__name__}: {error}"
-    if answer["degraded"]:
-        return "degraded: " + ", ".join(f"{stage['stage']} ({stage['substitute']})" for stage in answer["degraded"])
+    if degraded := [stage for stage in answer["degraded"] if held or stage["stage"] != "expander"]:
+        return "degraded: " + ", ".join(f"{stage['stage']} ({stage['substitute']})" for stage in degraded)
     if held and not answer["items"]:
         return f"nothing recommended out of {held:,} items"
     return ""

@@ -20,13 +20,19 @@ def test_a_suite_that_recommends_passes(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_an_empty_catalogue_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    check.run(SmallSuite(), wait_s=0)
+    check.run(SmallSuite(degraded="expander"), wait_s=0)  # no topics yet
     assert "the catalogue is empty" in capsys.readouterr().out
 
 
-def test_a_substitute_fails_and_is_named() -> None:
-    with pytest.raises(check.CheckFailed, match=r"degraded: encoder \(popular\)"):
-        check.run(filled(SmallSuite(degraded="encoder")), wait_s=0.05)
+@pytest.mark.parametrize("stage", ["encoder", "expander"])
+def test_a_substitute_fails_and_is_named(stage: str) -> None:
+    with pytest.raises(check.CheckFailed, match=rf"degraded: {stage} \(popular\)"):
+        check.run(filled(SmallSuite(degraded=stage)), wait_s=0.05)
+
+
+def test_an_empty_catalogue_excuses_no_other_service() -> None:
+    with pytest.raises(check.CheckFailed, match="degraded: encoder"):
+        check.run(SmallSuite(degraded="encoder"), wait_s=0)
 
 
 def test_a_full_catalogue_without_recommendations_fails() -> None:
