@@ -96,6 +96,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     made = Machine(tmp_path)
     made.plays("ready")
+    model = tmp_path / "TinyLlama-1.1B"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
     yield made
     for process in made.started:
         process.kill()
@@ -198,6 +201,16 @@ def test_serving_refuses_before_vllm_is_started(machine: Machine) -> None:
     assert status == 65
     assert "Run the compile job" in said
     assert machine.run("serve", "--tensor-parallel-size", "3")[0] == 64
+    assert machine.starts() == []
+
+
+@pytest.mark.parametrize("profile", ["trn1-sdk2.28", "cpu"])
+def test_without_the_models_files_nothing_is_started(machine: Machine, profile: str) -> None:
+    machine.profile = profile
+    shutil.rmtree(machine.options.model_path)
+    status, said = machine.run("serve")
+    assert status == 72
+    assert "holds no config.json" in said
     assert machine.starts() == []
 
 

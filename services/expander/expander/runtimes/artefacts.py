@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from expander.runtimes.errors import ArtefactAbsent, ArtefactCorrupt, ArtefactMismatched, Refused
+from expander.runtimes.errors import ArtefactAbsent, ArtefactCorrupt, ArtefactMismatched, ModelAbsent, Refused
 from expander.runtimes.options import Options, filled, values
 from expander.runtimes.profile import Profile
 
@@ -30,6 +30,12 @@ KEY_LINES = (
     "image={image}",
 )
 """The key is the SHA-256, in hexadecimal, of these lines with their placeholders replaced, joined by one newline, none at the end."""
+
+
+def require_model(options: Options) -> None:
+    """Raises `ModelAbsent` where the folder holds no model: vLLM would take the path for a name on a hub."""
+    if not (Path(options.model_path) / "config.json").is_file():
+        raise ModelAbsent(f"{options.model_path} holds no config.json. Put the model's files there; nothing is downloaded at start")
 
 
 def inputs(profile: Profile, options: Options) -> str:

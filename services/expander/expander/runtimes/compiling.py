@@ -28,6 +28,7 @@ def compile_artefact(profile: Profile, options: Options, root: Path, expected: s
     hashed = artefacts.inputs(profile, options)
     identity = artefacts.expected_key(profile, options, expected)
     target = root / identity
+    artefacts.require_model(options)
     root.mkdir(parents=True, exist_ok=True)
     with processes.stopped_by_signals(), _alone(root, identity), _partial(root, identity) as partial:
         try:

@@ -7,6 +7,7 @@ RuntimesError
 ├── ArtefactCorrupt     67  files are missing, changed or added since they were compiled
 ├── StartFailed         68  vLLM ended before it was ready, more than once
 ├── CompileFailed       69  vLLM ended or was too late, so nothing was compiled
+├── ModelAbsent         72  the model's folder is not there
 ├── CompileBusy         75  another process compiles the same artefact
 └── CanaryFailed        76  the served model could not be asked
 """
@@ -46,6 +47,10 @@ class StartFailed(RuntimesError):
 
 class CompileFailed(RuntimesError):
     status = 69
+
+
+class ModelAbsent(RuntimesError):
+    status = 72
 
 
 class CompileBusy(RuntimesError):

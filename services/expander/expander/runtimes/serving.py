@@ -36,10 +36,11 @@ def serve(
 ) -> int:
     """Runs vLLM until it ends; its exit status. Where nothing is compiled ahead, this process becomes vLLM.
 
-    Raises `Refused`, or before vLLM is started an `Artefact...` error, or `StartFailed`.
+    Raises, before vLLM is started, `Refused`, `ModelAbsent` or an `Artefact...` error; after it `StartFailed`.
     """
     rules.check(profile, options)
     line = render(profile, options)
+    artefacts.require_model(options)
     with processes.stopped_by_signals():
         folder = _verified(profile, options, root, expected, scratch) if profile.needs_compile else root
         line = processes.in_environment(line, environment(profile, str(folder), compiling=False), profile.unset)
