@@ -118,6 +118,7 @@ OWNED = {
     "topics_path": "not a setting here: /artefacts/topics.json, where the refresh job writes it",
     "llm_url": "set as llm.url, with llm.profile external",
     "llm_model": "set as llm.model.name",
+    "llm_profile": "set as llm.profile",
     "llm_api_key": "a secret: name a Secret in llm.existingSecret",
 }
 """Settings of services.<service>.settings that the chart makes from something else, with what to do instead."""

@@ -17,7 +17,7 @@ class CheckFailed(Exception):
 
 
 def wrong(api: Api) -> str:
-    """What is wrong with a recommendation, or nothing. A catalogue without items has no topics and nothing to recommend, and that is right."""
+    """What is wrong with a recommendation, or nothing; without items there are no topics and nothing to recommend, and that is right."""
     try:
         held, answer = api.status()["items"], api.recommend(REQUEST)
     except (ApiRefused, httpx2.TransportError) as error:

@@ -17,7 +17,8 @@ PLAIN = ("gpu", "cpu")
 
 
 def values_for(profile: str, **llm: Any) -> Object:
-    return merged(values_of(NEURON.get(profile, profile)), {"llm": {"profile": profile, **llm}})
+    nodes = {"nodeSelector": {"warmstart/runtime-profile": profile}} if profile in NEURON else {}
+    return merged(values_of(NEURON.get(profile, profile)), {"llm": {"profile": profile, **nodes, **llm}})
 
 
 def pod(values: Object, component: str = "llm") -> Object:
@@ -73,7 +74,7 @@ def test_the_compile_job_is_named_by_the_key(profile: str) -> None:
         {"llm": {"tensorParallelSize": 32}},
         {"llm": {"maxModelLen": 1024}},
         {"llm": {"maxNumSeqs": 4}},
-        {"llm": {"profile": "trn1-sdk2.31"}},
+        {"llm": {"profile": "trn1-sdk2.31", "nodeSelector": {"warmstart/runtime-profile": "trn1-sdk2.31"}}},
         {"llm": {"image": {"digest": f"sha256:{'d' * 64}"}}},
     ],
     ids=["revision", "model", "cores", "length", "sequences", "profile", "image"],

@@ -85,6 +85,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
         merged(TRAINIUM, {"artefacts": {"accessMode": "ReadWriteOnce"}}),
         "runs on other nodes than the services",
     ),
+    ("nodes of another runtime", merged(TRAINIUM, {"llm": {"profile": "trn1-sdk2.31"}}), "nodes for trn1-sdk2.28 do not run trn1-sdk2.31"),
     ("environment for vLLM", {"llm": {"env": {"WORLD_SIZE": "2"}}}, "WORLD_SIZE and its like would make it hang"),
     ("a route to nowhere", {"httpRoute": {"enabled": True}}, "httpRoute.parentRefs is missing"),
     (

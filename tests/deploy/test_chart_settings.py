@@ -75,6 +75,7 @@ def test_the_expander_asks_the_llm_that_is_configured(case: str, url: str | None
     assert told(objects(case), "expander").get("EXPANDER_LLM_URL") == url
     if url:
         assert told(objects(case), "expander")["EXPANDER_LLM_MODEL"] == "TinyLlama-1.1B-Chat-v1.0"
+        assert told(objects(case), "expander")["EXPANDER_LLM_PROFILE"] == case
 
 
 def test_secrets_come_by_reference() -> None:

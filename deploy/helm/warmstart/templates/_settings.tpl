@@ -17,6 +17,7 @@ EXPANDER_TOPICS_PATH: /artefacts/topics.json
 {{- if $values.llm.profile }}
 EXPANDER_LLM_URL: {{ ternary (printf "%s/v1" (include "warmstart.url" (dict "root" .root "component" "llm"))) $values.llm.url (eq (include "warmstart.llm.deployed" .root) "yes") | quote }}
 EXPANDER_LLM_MODEL: {{ $values.llm.model.name | quote }}
+EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
 {{- end }}
 {{- end }}
 {{- range $key, $value := (get $values.services .component).settings }}
