@@ -144,12 +144,6 @@ def _keys(values: Object, path: str = "") -> Iterator[str]:
             yield from _keys(value, f"{path}{key}.")
 
 
-def test_every_key_of_the_values_is_read_by_a_template() -> None:
-    text = "".join(path.read_text() for path in (CHART / "templates").rglob("*") if path.is_file())
-    values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert [key for key in _keys(values) if key.rpartition(".")[2] not in text and ".resources." not in key and ".labels." not in key] == []
-
-
 def test_every_key_of_the_values_is_explained() -> None:
     readme = (CHART / "README.md").read_text()
     values = yaml.safe_load((CHART / "values.yaml").read_text())
