@@ -66,7 +66,7 @@ def test_every_key_of_the_values_is_read_by_a_template(unchecked: helm.Chart) ->
         }
     }
     everything = values_of("everything")
-    bases = (
+    bases: tuple[Object, ...] = (
         merged(everything, scaled),
         merged(everything, quiet),
         {},

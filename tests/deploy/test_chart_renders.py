@@ -14,7 +14,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from tests.deploy.rendering import CASES, CHART, NAME, NAMESPACE, ROOT, SHARED, Object, asked, objects, pods, values_of
+from tests.deploy.rendering import CASES, CHART, NAME, NAMESPACE, ROOT, SHARED, Object, asked, merged, objects, pods, render, values_of
 
 ELSEWHERE = {"keda.sh/v1alpha1", "monitoring.coreos.com/v1", "gateway.networking.k8s.io/v1"}
 CRDS = {"ScaledObject": "keda/keda.sh_scaledobjects.yaml"} | {
@@ -119,6 +119,14 @@ def test_every_object_says_whose_it_is(case: str) -> None:
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert {"app.kubernetes.io/version", "helm.sh/chart"} <= set(labels)
         assert "app.kubernetes.io/component" in labels or one["apiVersion"] in ELSEWHERE
+
+
+def test_names_that_yaml_would_read_as_numbers_stay_names() -> None:
+    secrets = {"image": {"pullSecrets": ["1"]}, "postgresql": {"existingSecret": "2e3", "key": "on"}, "artefacts": {"storageClass": "4"}}
+    found = [one for one in render(merged(values_of("everything"), secrets), "123") if one["apiVersion"] not in ELSEWHERE]
+    for one in found:
+        kubernetes_validate.validate(one, "1.30", strict=True)
+    assert {one["metadata"]["labels"]["app.kubernetes.io/instance"] for one in found} == {"123"}
 
 
 def test_a_helm_test_asks_for_a_recommendation_through_the_service() -> None:

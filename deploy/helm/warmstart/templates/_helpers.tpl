@@ -12,13 +12,13 @@
 
 {{- define "warmstart.selectorLabels" -}}
 app.kubernetes.io/name: warmstart
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{/* The same as a label selector on one line. */}}
 {{- define "warmstart.selector" -}}
-{matchLabels: {app.kubernetes.io/name: warmstart, app.kubernetes.io/instance: {{ .root.Release.Name }}, app.kubernetes.io/component: {{ .component }}}}
+{matchLabels: {app.kubernetes.io/name: warmstart, app.kubernetes.io/instance: {{ .root.Release.Name | quote }}, app.kubernetes.io/component: {{ .component }}}}
 {{- end }}
 
 {{- define "warmstart.labels" -}}

@@ -40,7 +40,7 @@ env: # no WORLD_SIZE: tensor parallelism hangs when it is set (aws-neuron-sdk 11
 {{- with $profile.taint_key }}{{ $taints = append $taints (dict "key" . "operator" "Exists" "effect" "NoSchedule") }}{{ end }}
 {{- include "warmstart.pod" (dict "root" .root "component" "llm" "nodeSelector" .root.Values.llm.nodeSelector "tolerations" $taints) }}
 {{- with .root.Values.llm.schedulerName }}
-schedulerName: {{ . }}
+schedulerName: {{ . | quote }}
 {{- end }}
 {{- with (get $shape .verb).instance_types }}
 affinity:

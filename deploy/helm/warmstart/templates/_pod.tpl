@@ -7,7 +7,7 @@ enableServiceLinks: false # else a Service named gateway injects GATEWAY_PORT=tc
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .nodeSelector }}

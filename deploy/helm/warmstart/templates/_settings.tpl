@@ -34,10 +34,10 @@ EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
   valueFrom: {resourceFieldRef: {resource: requests.cpu}}
 {{- else if and (eq .component "gateway") $values.postgresql.existingSecret }}
 - name: GATEWAY_PROFILES_URL
-  valueFrom: {secretKeyRef: {name: {{ $values.postgresql.existingSecret }}, key: {{ $values.postgresql.key }}}}
+  valueFrom: {secretKeyRef: {name: {{ $values.postgresql.existingSecret | quote }}, key: {{ $values.postgresql.key | quote }}}}
 {{- else if and (eq .component "expander") $values.llm.existingSecret }}
 - name: EXPANDER_LLM_API_KEY
-  valueFrom: {secretKeyRef: {name: {{ $values.llm.existingSecret }}, key: {{ $values.llm.existingSecretKey }}}}
+  valueFrom: {secretKeyRef: {name: {{ $values.llm.existingSecret | quote }}, key: {{ $values.llm.existingSecretKey | quote }}}}
 {{- end }}
 {{- end }}
 
