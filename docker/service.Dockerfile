@@ -30,7 +30,7 @@ RUN docker/strip.sh /opt/warmstart \
 # -- runtime: what every service has ----------------------------------------------------------------------------------------------
 FROM ${BASE} AS runtime
 # A base that brings pip loses it here; nothing is installed at run time.
-RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/site-packages/pip* \
+RUN rm -rf /usr/local/bin/pip* /usr/local/bin/wheel /usr/local/lib/python3*/ensurepip /usr/local/lib/python3*/site-packages/* \
     && mkdir -p /state /artefacts && chown 10001:10001 /state /artefacts
 # The services schedule their own threads; more of BLAS and OpenMP would fight over the cores.
 ENV PATH=/opt/warmstart/bin:${PATH} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1

@@ -1,9 +1,10 @@
-"""Fixtures that more than one kind of test uses."""
+"""Fixtures and options that more than one kind of test uses."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -14,15 +15,51 @@ if TYPE_CHECKING:
 
     from pipelines.suite import Suite
 
+IMAGES = Path(__file__).parent / "images"
+LOCAL_PROCESSES = {
+    "test_demo.py": "the demo starts processes of its own",
+    "test_evaluate.py": "the evaluation measures the processes it starts",
+}
+"""Tests that say nothing about the suite in containers, and why."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("warmstart")
+    group.addoption("--suite", choices=("processes", "compose"), default="processes", help="run the suite as processes or as containers")
+    group.addoption("--image-prefix", default="warmstart", help="images are <prefix>/<service>:<tag>")
+    group.addoption("--image-tag", default="dev", help="the tag of the images")
+    group.addoption("--proxy-image", default="haproxy:3.0-alpine", help="the balancer of the rolling restarts")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests of images need an engine and built images, so they run only when asked for by `--suite compose`."""
+    return True if collection_path == IMAGES and config.getoption("--suite") != "compose" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--suite") == "compose":
+        for item in items:
+            if reason := LOCAL_PROCESSES.get(item.path.name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
 
 @pytest.fixture(scope="session")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """The four real services with the sample catalogue imported and trained on, once per test run."""
     from pipelines import demo  # here, so that a unit test of one service does not import the others' needs
     from pipelines.api import Api
     from pipelines.suite import Suite
 
-    with Suite(tmp_path_factory.mktemp("suite")) as running:
+    folder = tmp_path_factory.mktemp("suite")
+    if request.config.getoption("--suite") == "compose":
+        from tests.composed import ComposeSuite
+
+        with ComposeSuite(folder, request.config.getoption("--image-prefix"), request.config.getoption("--image-tag")) as composed:
+            composed.wait_ready()
+            composed.prepare()
+            yield composed
+        return
+    with Suite(folder) as running:
         running.wait_ready()
         with Api(running.gateway_url) as api:
             demo.prepare(api, running)
