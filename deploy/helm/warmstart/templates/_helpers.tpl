@@ -54,8 +54,3 @@ app.kubernetes.io/version: {{ include "warmstart.tag" .root | quote }}
 {{- define "warmstart.url" -}}
 http://{{ include "warmstart.component" . }}:{{ include "warmstart.port" . }}
 {{- end }}
-
-{{/* "yes" where vLLM runs in this release, empty where there is no LLM or an external one. */}}
-{{- define "warmstart.llm.deployed" -}}
-{{- if and .Values.llm.profile (ne .Values.llm.profile "external") }}yes{{ end -}}
-{{- end }}

@@ -50,3 +50,8 @@ affinity:
         - matchExpressions: [{key: node.kubernetes.io/instance-type, operator: In, values: {{ toJson . }}}]
 {{- end }}
 {{- end }}
+
+{{/* "yes" where vLLM runs in this release, empty where there is no LLM or an external one. */}}
+{{- define "warmstart.llm.deployed" -}}
+{{- if and .Values.llm.profile (ne .Values.llm.profile "external") }}yes{{ end -}}
+{{- end }}

@@ -1,4 +1,4 @@
-{{/* What a service is told: its settings as environment, its secrets by reference, its probes and its end. */}}
+{{/* What a service is told: its settings as environment, its secrets by reference. */}}
 
 {{/* Names and values of the ConfigMap. A number goes through JSON, because 8388608 would else be written 8.388608e+06. */}}
 {{- define "warmstart.service.settings" -}}
@@ -39,43 +39,4 @@ EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
 - name: EXPANDER_LLM_API_KEY
   valueFrom: {secretKeyRef: {name: {{ $values.llm.existingSecret | quote }}, key: {{ $values.llm.existingSecretKey | quote }}}}
 {{- end }}
-{{- end }}
-
-{{/* Started: the process answers at all (the retriever first rebuilds its index). Ready: it can do its work. Live: it is not stuck. */}}
-{{- define "warmstart.service.probes" -}}
-startupProbe:
-  httpGet: {path: /livez, port: http}
-  periodSeconds: 1
-  timeoutSeconds: 5
-  failureThreshold: {{ ternary 900 120 (eq .component "retriever") }}
-readinessProbe:
-  httpGet: {path: /readyz, port: http}
-  periodSeconds: 2
-  timeoutSeconds: 3
-  failureThreshold: 3
-livenessProbe:
-  httpGet: {path: /livez, port: http}
-  periodSeconds: 10
-  timeoutSeconds: 5
-  failureThreshold: 6
-{{- end }}
-
-{{- define "warmstart.grace" -}}
-{{ add .Values.drain.delaySeconds .Values.drain.timeoutSeconds 10 }}
-{{- end }}
-
-{{/* "yes" for the gateway while its profiles are one SQLite file that all its pods open. */}}
-{{- define "warmstart.service.shared" -}}
-{{- if and (eq .component "gateway") (not .root.Values.postgresql.existingSecret) }}yes{{ end -}}
-{{- end }}
-
-{{/* "yes" for whoever reads the artefacts: the expander, and a service with a setting that names a file there. */}}
-{{- define "warmstart.service.reads" -}}
-{{- $reads := eq .component "expander" }}
-{{- range (get .root.Values.services .component).settings }}{{ if hasPrefix "/artefacts/" (toString .) }}{{ $reads = true }}{{ end }}{{ end }}
-{{- if $reads }}yes{{ end -}}
-{{- end }}
-
-{{- define "warmstart.artefacts" -}}
-{{ .Values.artefacts.existingClaim | default (printf "%s-artefacts" (include "warmstart.fullname" .)) }}
 {{- end }}
