@@ -8,7 +8,7 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 LOCKED := encoder expander retriever gateway pipelines
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint evaluate bench openapi lock eks-plan clean
+.PHONY: help install demo test lint evaluate bench openapi lock chart images kind-test eks-plan clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -66,6 +66,15 @@ lock: ## Renew the hash-pinned lock files (needs uv: pip install uv)
 	  && for part in $(LOCKED); do $(COMPILE) -c default.txt $$part.in -o $$part.txt || exit 1; done \
 	  && $(COMPILE) --upgrade -c default.txt test.in -o test.txt \
 	  && $(COMPILE) --upgrade -c test.txt -c alone.txt --no-emit-package torch torch.in -o torch.txt
+
+chart: .venv/tested ## Write the chart's runtime profiles, schema, README and dashboards from what they are made of; tests compare them
+	@mkdir -p build && $(BIN)/python -m expander.runtimes export >build/runtime-profiles.json
+	@mv build/runtime-profiles.json deploy/helm/warmstart/files/runtime-profiles.json
+	@$(BIN)/python deploy/helm/write_chart.py
+	@$(BIN)/python deploy/helm/write_dashboards.py
+
+kind-test: .venv/tested images ## Make a kind cluster, install the dev profile, run the cluster tests, remove the cluster
+	@IMAGE_REGISTRY=$(IMAGE_PREFIX) IMAGE_TAG=$(IMAGE_TAG) tests/e2e/cluster/kind.sh $(ARGS)
 
 eks-plan: .venv/installed ## Print what a load needs on EKS and costs (ARGS="--requests-per-second 50 --llm-share 0.3 --profile trn1-sdk2.28")
 	@$(BIN)/python -m pipelines plan $(ARGS)

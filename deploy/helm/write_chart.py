@@ -9,8 +9,9 @@ import re
 import sys
 from pathlib import Path
 
-import values_file
 import yaml
+
+import values_file
 from chart_readme import readme
 from values_schema import schema
 

@@ -14,21 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from tests.composed import docker
+
+from pipelines.suite import SuiteFailed
 
 Manifest = Mapping[str, Any]
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob", "Pod")
 
 
-class PodFailed(Exception):
+class PodFailed(SuiteFailed):
     """A pod ended, or its probe did not pass in time; the message has the end of its log."""
-
-
-def docker(*arguments: str) -> str:
-    """What `docker` prints; raises `PodFailed` with its error."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True)
-    if done.returncode:
-        raise PodFailed(f"docker {' '.join(arguments[:4])} ...: {done.stderr.strip()[-2000:]}")
-    return done.stdout.strip()
 
 
 def pod_template(workload: Manifest) -> Manifest:
@@ -151,7 +146,8 @@ class Kubelet:
         for mount in container.get("volumeMounts", ()):
             volume, suffix = volumes[mount["name"]], ":ro" if mount.get("readOnly") else ""
             if "emptyDir" in volume:
-                yield f"--tmpfs={mount['mountPath']}:rw,mode=1777"
+                owner = pod.get("securityContext", {}).get("runAsUser", 0)  # runc gives a tmpfs the mode of the image's folder
+                yield f"--tmpfs={mount['mountPath']}:rw,mode=1777,uid={owner}"
             elif "configMap" in volume:
                 yield f"--volume={self._files(volume['configMap']['name'])}:{mount['mountPath']}:ro"
             else:
@@ -240,9 +236,11 @@ class Container:
         startup = self._spec.get("startupProbe", {})
         budget = startup.get("failureThreshold", 3) * startup.get("periodSeconds", 10) if timeout_s is None else timeout_s
         ends = time.monotonic() + budget
-        while not self.passes(probe):
+        while True:
             if not self.state()["Running"]:
                 raise PodFailed(f"{self.name} ended:\n{self.log()}")
+            if self.passes(probe):
+                return
             if time.monotonic() > ends:
                 raise PodFailed(f"{self.name}: {probe} did not pass within {budget:.0f} s:\n{self.log()}")
             time.sleep(0.1)

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import httpx2
 import pytest
+from tests.composed import docker
 from tests.deploy.rendering import from_profile, merged, render
-from tests.images.kubelet import Container, Kubelet, docker, pod_template
+from tests.images.kubelet import Container, Kubelet, pod_template
 
 SERVICES = ("retriever", "encoder", "expander", "gateway")
 PORTS = {"gateway": 8000, "encoder": 8001, "expander": 8002, "retriever": 8003}
@@ -23,10 +24,10 @@ class Release(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def release(images: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
+def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
     """Started in the order of the map, filled by the chart's own bootstrap Job."""
-    registry, tag = images.rsplit(":", 1)
-    objects = render(merged(from_profile("dev"), {"image": {"registry": registry, "tag": tag}}))
+    image = {"registry": request.config.getoption("--image-prefix"), "tag": request.config.getoption("--image-tag")}
+    objects = render(merged(from_profile("dev"), {"image": image}))
     kubelet = Kubelet(objects, "warmstart-chart", tmp_path_factory.mktemp("chart"))
     try:
         replicas: dict[str, list[Container]] = {}
