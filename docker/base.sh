@@ -19,7 +19,7 @@ make_root() {
   rm -f "$ROOT.log"
   printf 'path-exclude /usr/share/%s/*\n' doc man info locale lintian >"$ROOT/etc/dpkg/dpkg.cfg.d/slim"
   if [ -f "$SOURCES" ] && grep -q "$SUITE-security" "$SOURCES"; then
-    mv "$ROOT/etc/apt/sources.list" "$ROOT/etc/apt/sources.list.kept"
+    rm -f "$ROOT/etc/apt/sources.list"
     cp "$SOURCES" "$ROOT/etc/apt/sources.list.d/debian.sources"
   fi
   packages update
@@ -36,7 +36,7 @@ import_as() { # NAME; the folder as one layer, less what only a package manager 
   tar -C "$ROOT" --numeric-owner -c \
     --exclude='./var/cache/*' --exclude='./var/lib/apt/lists/*' --exclude='./var/log/*' --exclude='./tmp/*' --exclude='./dev/*' \
     --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/info/*' --exclude='./usr/share/locale/*' \
-    --exclude='./usr/share/lintian/*' --exclude='__pycache__' . |
+    --exclude='./usr/share/lintian/*' . |
     docker import --change 'ENV LANG=C.UTF-8' --change 'CMD ["/bin/sh"]' - "$PREFIX/$1:$SUITE" >/dev/null
   echo "made $PREFIX/$1:$SUITE"
 }

@@ -30,7 +30,7 @@ COPY --from=build /build/sbom /usr/share/sbom
 COPY --from=build /opt/warmstart /opt/warmstart
 COPY LICENSE NOTICE /usr/share/licenses/warmstart/
 ENV PYTHONPATH=/opt/warmstart${PYTHONPATH:+:${PYTHONPATH}} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
-    ENCODER_HOST=0.0.0.0 ENCODER_STATE_DIR=/state
+    ORT_DISABLE_TELEMETRY=1 ENCODER_HOST=0.0.0.0 ENCODER_STATE_DIR=/state
 RUN python3 -c "import encoder.backends.onnx"
 LABEL org.opencontainers.image.title="warmstart-encoder-neuron" \
       org.opencontainers.image.description="The encoder of Warmstart on the AWS Neuron container" \

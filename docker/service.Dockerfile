@@ -43,7 +43,8 @@ EXPOSE 8000
 ENTRYPOINT ["python", "-m", "gateway"]
 
 FROM runtime AS encoder
-ENV ENCODER_HOST=0.0.0.0 ENCODER_STATE_DIR=/state
+# ONNX Runtime 1.29 and later report their use to its maker unless this is set (microsoft/onnxruntime pull request 27379).
+ENV ENCODER_HOST=0.0.0.0 ENCODER_STATE_DIR=/state ORT_DISABLE_TELEMETRY=1
 EXPOSE 8001
 ENTRYPOINT ["python", "-m", "encoder"]
 

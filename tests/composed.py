@@ -108,9 +108,13 @@ class ComposeSuite(Suite):
                     raise SuiteFailed(f"{service} was not ready within {timeout_s:.0f} s:\n{self._log_tail(service)}")
                 time.sleep(0.05)
 
-    def _log_tail(self, service: str) -> str:
-        done = subprocess.run(["docker", "logs", "--tail", "15", self.id(service)], capture_output=True, text=True, check=False)
+    def log_text(self, service: str) -> str:
+        """All that the service's container has written."""
+        done = subprocess.run(["docker", "logs", self.id(service)], capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
+
+    def _log_tail(self, service: str) -> str:
+        return "\n".join(self.log_text(service).splitlines()[-15:])
 
     def signal(self, service: str, number: int) -> None:
         docker("kill", "-s", str(number), self.id(service))

@@ -135,6 +135,12 @@ def test_a_container_of_the_suite_is_confined(suite: ComposeSuite, service: str)
     assert host["PidsLimit"] > 0
 
 
+def test_the_encoder_reports_nothing_to_the_maker_of_its_runtime(suite: ComposeSuite) -> None:
+    # Where it does, ONNX Runtime complains at start that a read-only container has no place for its device identifier.
+    assert "model_opened" in (log := suite.log_text("encoder"))
+    assert "telemetry" not in log
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_ends_cleanly_on_sigterm_and_is_ready_again(suite: ComposeSuite, service: str, record_property: Record) -> None:
     suite.signal(service, signal.SIGTERM)
