@@ -46,6 +46,7 @@ SHAPES: tuple[tuple[str, Schema], ...] = (
     ("*resources", {"type": "object", "additionalProperties": False, "properties": {"requests": ROOM, "limits": ROOM}}),
     ("*nnotations", STRING_MAP),
     ("*.labels", STRING_MAP),
+    ("llm.autoscaling.authentication.metadata", STRING_MAP),
     ("*nodeSelector", STRING_MAP),
     ("*tolerations", array(TOLERATION)),
     ("networkPolicy.*From", array(PEER)),
@@ -76,6 +77,7 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ),
     ("llm.model.*", unless({"pattern": r"^[^{}\s]*$"}, "a plain name: braces and white space would change the command line")),
     ("llm.schedulerName", CLASS_NAME),
+    ("llm.autoscaling.authentication.name", CLASS_NAME),
     ("bootstrap.source", unless({"pattern": "^(sample|/artefacts/.+)$"}, "`sample`, or a folder below /artefacts with items.ndjson")),
     ("cronJobs.refresh.schedule", unless({"pattern": r"^\S+( \S+){4}$"}, "five fields of cron, such as `17 3 * * *`; the time is UTC")),
     ("image.digests.*", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
@@ -90,6 +92,12 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ),
     ("image.pullPolicy", {"enum": ["IfNotPresent", "Always", "Never"]}),
     ("services.*.persistence.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]}),
+    (
+        "services.gateway.persistence.accessMode",
+        unless(
+            {"not": {"const": "ReadWriteOncePod"}}, "ReadWriteOnce: a rollout needs a second gateway on the volume at once"
+        ),
+    ),
     ("artefacts.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteMany"]}),
     ("topologySpread.whenUnsatisfiable", {"enum": ["ScheduleAnyway", "DoNotSchedule"]}),
     ("priorityClass.value", {"maximum": 1_000_000_000}),

@@ -132,6 +132,13 @@ def test_without_prometheus_vllm_keeps_what_runs_or_the_fallback_which_is_within
     assert trigger["metadata"]["ignoreNullValues"] == "false"
 
 
+def test_keda_asks_a_prometheus_that_wants_to_know_who_asks() -> None:
+    assert "authenticationRef" not in scaled()["triggers"][0]
+    (trigger,) = scaled(authentication={"name": "prometheus", "metadata": {"authModes": "bearer"}})["triggers"]
+    assert trigger["authenticationRef"] == {"name": "prometheus"}
+    assert trigger["metadata"].items() >= {"authModes": "bearer", "threshold": "8"}.items()
+
+
 def answers(promtool: str, folder: Path, series_now: dict[str, str], expected: str) -> subprocess.CompletedProcess[str]:
     """Runs the query of the ScaledObject in promtool over the given series."""
     (trigger,) = scaled()["triggers"]

@@ -141,6 +141,13 @@ def test_a_rollout_never_takes_a_pod_before_another_is_ready(case: str) -> None:
             assert one["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
+def test_where_no_accelerator_is_spare_the_llm_and_nothing_else_ends_before_another_starts() -> None:
+    found = of_kind(render(merged(values_of("eks-trn1"), {"llm": {"surge": False}})), "Deployment")
+    surges = {component: one["spec"]["strategy"]["rollingUpdate"]["maxSurge"] for component, one in found.items()}
+    assert surges == {"gateway": 1, "encoder": 1, "expander": 1, "llm": 0}
+    assert found["llm"]["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 1
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_selectors_match_the_pods_and_outlive_an_upgrade(case: str) -> None:
     for one in objects(case):
@@ -167,7 +174,7 @@ def test_whatever_has_two_pods_loses_one_at_a_time(case: str) -> None:
         replicas = (
             one["spec"]["replicas"] if "replicas" in one["spec"] else scaled[component]["spec"]["minReplicas"] if component in scaled else 1
         )
-        on_one_node = component == "gateway" and "podAffinity" in one["spec"]["template"]["spec"].get("affinity", {})
+        on_one_node = "podAffinity" in one["spec"]["template"]["spec"].get("affinity", {})
         assert (component in budgets) is (replicas >= 2 and not on_one_node)
     for component, budget in budgets.items():
         assert budget["spec"]["maxUnavailable"] == 1

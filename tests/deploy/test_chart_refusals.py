@@ -48,6 +48,11 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("half a digest", {"image": {"digests": {"gateway": "sha256:abc"}}}, "does not match pattern"),
     ("no registry", {"image": {"registry": ""}}, "the prefix of your images"),
     ("a shared volume without a class", {"artefacts": {"accessMode": "ReadWriteMany"}}, "artefacts.storageClass is missing"),
+    (
+        "a gateway's volume that one pod at a time may open",
+        {"services": {"gateway": {"persistence": {"accessMode": "ReadWriteOncePod"}}}},
+        "a rollout needs a second gateway on the volume",
+    ),
     ("an unknown runtime", {"llm": {"profile": "trn3"}}, "value must be one of '', 'trn1-sdk2.28'"),
     ("an external LLM without an address", {"llm": {"profile": "external"}}, "llm.url is missing"),
     ("an address without external", {"llm": {"url": "http://llm/v1"}}, "llm.url goes with llm.profile external only"),

@@ -16,7 +16,7 @@ def immutable(found: tuple[Object, ...]) -> dict[str, Any]:
     """What the API server refuses to change, by kind and name; Jobs are not here, because theirs is all of it."""
     fields: dict[str, tuple[str, ...]] = {
         "Deployment": ("selector",),
-        "StatefulSet": ("selector", "serviceName", "volumeClaimTemplates"),
+        "StatefulSet": ("selector", "serviceName", "podManagementPolicy", "volumeClaimTemplates"),
         "PersistentVolumeClaim": ("accessModes", "storageClassName", "resources"),
     }
     return {

@@ -3,9 +3,14 @@
 {{- define "warmstart.job.pod" -}}
 {{- $values := .root.Values }}
 metadata:
-  labels: {{- include "warmstart.podLabels" . | nindent 4 }}
+  labels:
+    {{- include "warmstart.podLabels" . | nindent 4 }}
+    {{- if .writes }}{{ include "warmstart.artefacts.label" . | nindent 4 }}{{ end }}
 spec:
   {{- include "warmstart.pod" (dict "root" .root "component" "pipelines" "nodeSelector" $values.pipelines.nodeSelector "tolerations" $values.pipelines.tolerations) | nindent 2 }}
+  {{- if and .writes (include "warmstart.artefacts.oneNode" .root) }}
+  affinity: {{- include "warmstart.artefacts.together" .root | nindent 4 }}
+  {{- end }}
   restartPolicy: Never
   securityContext: {{- include "warmstart.podSecurity" . | nindent 4 }}
   containers:

@@ -34,23 +34,6 @@ env: # no WORLD_SIZE: tensor parallelism hangs when it is set (aws-neuron-sdk 11
 {{- toYaml (merge (deepCopy .own) (dict "requests" (merge (dict "cpu" $room.cpu) $limits) "limits" $limits)) }}
 {{- end }}
 
-{{- define "warmstart.llm.placement" -}}
-{{- $profile := include "warmstart.runtime.profile" .root | fromJson }}{{ $shape := include "warmstart.runtime.shape" .root | fromJson }}
-{{- $taints := .root.Values.llm.tolerations }}
-{{- with $profile.taint_key }}{{ $taints = append $taints (dict "key" . "operator" "Exists" "effect" "NoSchedule") }}{{ end }}
-{{- include "warmstart.pod" (dict "root" .root "component" "llm" "nodeSelector" .root.Values.llm.nodeSelector "tolerations" $taints) }}
-{{- with .root.Values.llm.schedulerName }}
-schedulerName: {{ . | quote }}
-{{- end }}
-{{- with (get $shape .verb).instance_types }}
-affinity:
-  nodeAffinity:
-    requiredDuringSchedulingIgnoredDuringExecution:
-      nodeSelectorTerms:
-        - matchExpressions: [{key: node.kubernetes.io/instance-type, operator: In, values: {{ toJson . }}}]
-{{- end }}
-{{- end }}
-
 {{/* "yes" where vLLM runs in this release, empty where there is no LLM or an external one. */}}
 {{- define "warmstart.llm.deployed" -}}
 {{- if and .Values.llm.profile (ne .Values.llm.profile "external") }}yes{{ end -}}

@@ -3,19 +3,17 @@
 {{- define "warmstart.service.pod" -}}
 {{- $root := .root }}{{ $name := .component }}{{ $own := get $root.Values.services $name }}
 metadata:
-  labels: {{- include "warmstart.podLabels" . | nindent 4 }}
+  labels:
+    {{- include "warmstart.podLabels" . | nindent 4 }}
+    {{- if include "warmstart.service.reads" . }}{{ include "warmstart.artefacts.label" . | nindent 4 }}{{ end }}
   annotations:
     checksum/config: {{ include "warmstart.service.settings" . | sha256sum }}
     {{- with $own.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
   {{- include "warmstart.pod" (merge (dict "nodeSelector" $own.nodeSelector "tolerations" $own.tolerations) .) | nindent 2 }}
   {{- with include "warmstart.priority" $root | trim }}{{ . | nindent 2 }}{{ end }}
-  {{- if eq (include "warmstart.service.shared" .) "yes" }}
-  affinity: # pods that share one SQLite file must be on one node
-    podAffinity:
-      requiredDuringSchedulingIgnoredDuringExecution:
-        - topologyKey: kubernetes.io/hostname
-          labelSelector: {{ include "warmstart.selector" . }}
+  {{- if include "warmstart.service.together" . }}
+  affinity: {{- include "warmstart.service.together" . | nindent 4 }}
   {{- else if ne $name "retriever" }}
   {{- with include "warmstart.spread" . | trim }}{{ . | nindent 2 }}{{ end }}
   {{- end }}
