@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
+from servicekit.settings import NO_TELEMETRY
+
 if TYPE_CHECKING:
     from tests.postgresql import Server
 
@@ -21,6 +23,9 @@ LOCAL_PROCESSES = {
     "test_evaluate.py": "the evaluation measures the processes it starts",
 }
 """Tests that say nothing about the suite in containers, and why."""
+
+
+os.environ.update(NO_TELEMETRY)  # before any test imports a library that would read it then
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
