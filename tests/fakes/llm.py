@@ -86,6 +86,8 @@ class FakeLlm:
     requests: list[dict[str, Any]] = field(default_factory=list)
     """Bodies of all chat requests, in order."""
     authorizations: list[str | None] = field(default_factory=list)
+    callers: list[Any] = field(default_factory=list)
+    """The other end of each request's connection."""
     in_flight: int = 0
     most_in_flight: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,6 +100,7 @@ class FakeLlm:
         body = await request.json()
         self.requests.append(body)
         self.authorizations.append(request.headers.get("authorization"))
+        self.callers.append(request.transport and request.transport.get_extra_info("peername"))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

@@ -33,7 +33,8 @@ def build(settings: Settings) -> FastAPI:
                 await catalogue.check()
             llm = None
             if settings.llm_url:
-                session = await stack.enter_async_context(client.connections(settings.llm_concurrency + 1))
+                kept_open = settings.llm_profile == "external"  # of our own, pods come and go; a handshake is nothing beside a generation
+                session = await stack.enter_async_context(client.connections(settings.llm_concurrency + 1, kept=kept_open))
                 llm = Chat(
                     settings.llm_url,
                     settings.llm_model,

@@ -79,8 +79,12 @@ class ServiceClient:
 
 
 @asynccontextmanager
-async def connections(limit: int = 256) -> AsyncIterator[aiohttp.ClientSession]:
-    """A pool of kept connections for `ServiceClient`s; at most `limit` open at once."""
-    options: dict[str, Any] = {"limit": limit, "keepalive_timeout": 60, "use_dns_cache": True}
+async def connections(limit: int = 256, *, kept: bool = True) -> AsyncIterator[aiohttp.ClientSession]:
+    """A pool of connections for `ServiceClient`s; at most `limit` open at once.
+
+    Not `kept`, each call opens its own: a busy pool else never reaches a replica that joined later, where the server does not close now
+    and then, as ours do.
+    """
+    options: dict[str, Any] = {"limit": limit, "use_dns_cache": True, **({"keepalive_timeout": 60} if kept else {"force_close": True})}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(**options), timeout=aiohttp.ClientTimeout(total=None)) as session:
         yield session

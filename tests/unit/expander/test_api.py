@@ -130,3 +130,14 @@ async def test_the_metrics_tell_who_answered_and_why(service: Service, artefact:
         "expander_llm_permits_in_use 0.0",
     ):
         assert line in text
+
+
+@pytest.mark.parametrize(("profile", "connections"), [("trn1-sdk2.28", 3), ("external", 1)])
+async def test_each_call_may_reach_another_pod_of_our_own_vllm(
+    service: Service, artefact: Path, llm: FakeLlm, profile: str, connections: int
+) -> None:
+    async with service(llm_url=llm.url, llm_profile=profile) as client:
+        for interest in ("space", "vampires", "murder"):
+            await expand(client, interest)
+    assert len(llm.callers) == 3
+    assert len(set(llm.callers)) == connections

@@ -70,3 +70,27 @@ async def test_nobody_listening_is_unreachable() -> None:
     async with connections() as session:
         with pytest.raises(Unreachable):
             await ask(ServiceClient("encoder", "http://127.0.0.1:9", session), "good")
+
+
+@pytest.mark.parametrize(("kept", "opened"), [(True, 1), (False, 3)])
+async def test_calls_share_a_connection_unless_each_is_to_find_a_replica_of_its_own(kept: bool, opened: int) -> None:
+    callers: set[tuple[str, int]] = set()
+
+    async def who(request: web.Request) -> web.Response:
+        assert request.transport
+        callers.add(request.transport.get_extra_info("peername"))
+        return web.json_response(GOOD)
+
+    app = web.Application()
+    app.router.add_get("/who", who)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        async with connections(1, kept=kept) as session:
+            client = ServiceClient("encoder", f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+            for _ in range(3):
+                await ask(client, "who")
+    finally:
+        await runner.cleanup()
+    assert len(callers) == opened
