@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,6 +120,13 @@ def test_every_object_says_whose_it_is(case: str) -> None:
         assert labels["app.kubernetes.io/managed-by"] == "Helm"
         assert {"app.kubernetes.io/version", "helm.sh/chart"} <= set(labels)
         assert "app.kubernetes.io/component" in labels or one["apiVersion"] in ELSEWHERE
+
+
+@pytest.mark.parametrize("tag", ["a" * 90, "2026.11_"])
+def test_a_tag_that_is_no_label_still_names_the_image(tag: str) -> None:
+    for one in render({"image": {"tag": tag}}):
+        assert re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", one["metadata"]["labels"]["app.kubernetes.io/version"])
+    assert all(f":{tag}" in str(pod) for _, pod in pods(render({"image": {"tag": tag}})))
 
 
 def test_names_that_yaml_would_read_as_numbers_stay_names() -> None:

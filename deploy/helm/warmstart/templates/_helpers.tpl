@@ -25,7 +25,7 @@ app.kubernetes.io/component: {{ .component }}
 {{ include "warmstart.selectorLabels" . }}
 app.kubernetes.io/part-of: warmstart
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/version: {{ include "warmstart.tag" .root | quote }}
+app.kubernetes.io/version: {{ include "warmstart.tag" .root | trunc 63 | trimAll "-_." | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
@@ -33,7 +33,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- define "warmstart.podLabels" -}}
 {{ include "warmstart.selectorLabels" . }}
 app.kubernetes.io/part-of: warmstart
-app.kubernetes.io/version: {{ include "warmstart.tag" .root | quote }}
+app.kubernetes.io/version: {{ include "warmstart.tag" .root | trunc 63 | trimAll "-_." | quote }}
 {{- end }}
 
 {{- define "warmstart.tag" -}}
