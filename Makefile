@@ -1,9 +1,13 @@
 # Every target has a help line; `make` prints them. PYTHON picks the interpreter that .venv is made from.
 PYTHON ?= python3
 STATE ?= .warmstart
+IMAGE_PREFIX ?= warmstart
+IMAGE_TAG ?= dev
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PARTS := services/shared services/encoder services/expander services/retriever services/gateway pipelines
+IN_CONTAINERS := --suite compose --image-prefix $(IMAGE_PREFIX) --image-tag $(IMAGE_TAG) \
+  tests/images tests/e2e --ignore tests/e2e/cluster
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 LOCKED := encoder expander retriever gateway pipelines
 
@@ -43,8 +47,9 @@ demo: .venv/installed ## Start the four services, import the sample, show recomm
 	  else echo "The browser tests need Chromium. Run this first: sudo apt-get install -y chromium"; exit 1; fi
 	@touch $@
 
-test: .venv/chromium .venv/tested $(if $(WITH_TORCH),.venv/torch) lint ## Lint, types, architecture and every test (WITH_TORCH=1 adds parity with torch)
+test: .venv/chromium .venv/tested $(if $(WITH_TORCH),.venv/torch) lint $(if $(WITH_IMAGES),images) ## Lint, types, architecture and every test (WITH_TORCH=1 adds parity with torch, WITH_IMAGES=1 the tests of the images)
 	$(BIN)/python -m pytest $(ARGS)
+	$(if $(WITH_IMAGES),$(BIN)/python -m pytest $(IN_CONTAINERS))
 
 lint: .venv/tested ## Lint, formatting, types and import rules
 	$(BIN)/ruff check .
@@ -72,6 +77,9 @@ chart: .venv/tested ## Write the chart's runtime profiles, schema, README and da
 	@mv build/runtime-profiles.json deploy/helm/warmstart/files/runtime-profiles.json
 	@$(BIN)/python deploy/helm/write_chart.py
 	@$(BIN)/python deploy/helm/write_dashboards.py
+
+images: ## Build the five images as warmstart/<service>:dev (BASE=... names a base of your own; docker/README.md)
+	@PREFIX=$(IMAGE_PREFIX) TAG=$(IMAGE_TAG) docker/images.sh
 
 kind-test: .venv/tested images ## Make a kind cluster, install the dev profile, run the cluster tests, remove the cluster
 	@IMAGE_REGISTRY=$(IMAGE_PREFIX) IMAGE_TAG=$(IMAGE_TAG) tests/e2e/cluster/kind.sh $(ARGS)
