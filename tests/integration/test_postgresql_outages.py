@@ -42,6 +42,43 @@ def like(number: int) -> Event:
     return Event("ann", number, f"i{number}", "like", None)
 
 
+@asynccontextmanager
+async def silenced_after_write(url: str) -> AsyncIterator[tuple[str, asyncio.Event]]:
+    """The URL of a way to the server where nobody who wrote is listened to again once the server has answered, which sets the event."""
+    parts, answered, passing = urlsplit(url), asyncio.Event(), set[asyncio.Task[None]]()
+
+    async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        wrote = silenced = False
+
+        async def ask() -> None:
+            nonlocal wrote
+            while said := await reader.read(2**16):
+                wrote = wrote or b"INSERT INTO warmstart.events" in said
+                if not silenced:
+                    server_writer.write(said)
+            server_writer.close()
+
+        async def answer() -> None:
+            nonlocal silenced
+            while said := await server_reader.read(2**16):
+                if wrote:
+                    silenced = True
+                    answered.set()
+                writer.write(said)
+            writer.close()
+            await writer.wait_closed()
+
+        passing.update((asyncio.create_task(ask()), asyncio.create_task(answer())))
+
+    way = await asyncio.start_server(between, "127.0.0.1", 0)
+    try:
+        yield parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{way.sockets[0].getsockname()[1]}")).geturl(), answered
+    finally:
+        way.close()
+        await asyncio.gather(*passing)
+
+
 async def test_acknowledged_events_survive_kill_9_of_the_server_and_the_store_recovers(postgresql: Server) -> None:
     acknowledged, attempted = set[str](), 0
     async with opened(postgresql.database()) as profiles:
@@ -129,6 +166,46 @@ async def test_more_calls_than_connections_wait_for_each_other(postgresql: Serve
     async with opened(postgresql.database()) as profiles:
         assert sum(await asyncio.gather(*(profiles.add([like(number)]) for number in range(100)))) == 100
         assert {len(taste.touched) for taste in await asyncio.gather(*(profiles.taste("ann") for _ in range(50)))} == {100}
+
+
+async def test_writers_that_wait_for_their_turn_leave_connections_to_reads(postgresql: Server) -> None:
+    url = postgresql.database()
+    async with opened(url) as profiles:
+        await profiles.add([like(0)])
+        with psycopg.connect(url) as another:
+            another.execute("SELECT FROM warmstart.totals FOR UPDATE")
+            writing = [asyncio.create_task(profiles.add([like(number)])) for number in range(1, 2 * MAX_CONNECTIONS)]
+            await asyncio.sleep(0.3)
+            assert (await profiles.taste("ann")).touched == ("i0",)
+            await profiles.check()
+            another.rollback()
+        assert await asyncio.gather(*writing) == [1] * len(writing)
+
+
+async def test_a_gateway_that_dies_before_it_reads_the_answer_to_a_write_keeps_no_turn(postgresql: Server) -> None:
+    url = postgresql.database()
+    async with opened(url) as profiles, silenced_after_write(url) as (silenced, answered), opened(silenced) as dying:
+        last = asyncio.create_task(dying.add([like(1)]))
+        await answered.wait()
+        assert await profiles.add([like(2)]) == 1
+        assert await last == 1
+        assert await profiles.total() == 2
+
+
+async def test_cancelled_calls_leave_connections_as_they_were(postgresql: Server) -> None:
+    url = postgresql.database()
+    async with opened(url) as profiles:
+        for number in range(100):
+            call = profiles.add([like(number)]) if number % 2 else profiles.taste("ann")
+            cancelled = asyncio.create_task(call)
+            await asyncio.sleep(number % 20 / 4_000)
+            cancelled.cancel()
+            await asyncio.wait({cancelled})
+        assert await profiles.add([like(1_000)]) == 1
+        assert await profiles.total() == len((await profiles.taste("ann")).touched)
+        with psycopg.connect(postgresql.url(), autocommit=True) as connection:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state LIKE %s"
+            assert connection.execute(query, (urlsplit(url).path[1:], "idle in transaction%")).fetchone() == (0,)
 
 
 async def test_tables_of_a_newer_gateway_are_left_alone(postgresql: Server) -> None:

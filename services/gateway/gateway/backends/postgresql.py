@@ -4,12 +4,13 @@ Writers take turns: each begins by locking the one row of `totals`, before its e
 only after the commit can be seen. So numbers are committed in their order, and a page of events never skips one that comes later.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from psycopg.rows import tuple_row
 
-from gateway.backends.postgresql_connections import Connection, Connections
+from gateway.backends.postgresql_connections import CALL_S, Connection, Connections
 from gateway.backends.postgresql_schema import prepare
 from gateway.errors import ProfilesUnavailable
 from gateway.evidence import Taste
@@ -17,6 +18,8 @@ from gateway.profiles import READ_DEEDS, SHOWN_EVENTS, Event, Page, Record, curs
 
 CHECK_S = 0.5
 """How long readiness looks at the store: less than the second that a kubelet waits for an answer."""
+WRITERS = 2
+"""Writes of one gateway that take a connection: one is stored, the next waits for its turn. The other connections are left to reads."""
 TURN = "SELECT FROM warmstart.totals FOR UPDATE"
 ADD = """
 WITH new AS (
@@ -47,6 +50,7 @@ class PostgresqlProfiles:
 
     def __init__(self, parameters: str, liked_rating: float) -> None:
         self._connections, self._liked_rating = Connections(parameters, prepare), liked_rating
+        self._writers = asyncio.Semaphore(WRITERS)
 
     async def open(self) -> None:
         """Makes the tables if they are missing; a server that can not be reached is no error here."""
@@ -69,12 +73,23 @@ class PostgresqlProfiles:
         """What `statement` counts, when it is this writer's turn."""
 
         async def write(connection: Connection) -> int:
-            async with connection.pipeline(), connection.transaction():
-                await connection.execute(TURN)
-                (count,) = await _row(connection, statement, values)
+            async with connection.cursor(row_factory=tuple_row) as cursor:
+                # One implicit transaction, whose end is sent before any answer is read: a gateway that dies meanwhile keeps no turn.
+                async with connection.pipeline():
+                    await connection.execute(TURN)
+                    await cursor.execute(statement.encode(), values)
+                ((count,),) = await cursor.fetchall()
             return int(count)
 
-        return await self._connections.run(write)
+        try:
+            async with asyncio.timeout(CALL_S):
+                await self._writers.acquire()
+        except TimeoutError:
+            raise ProfilesUnavailable("Too many writes wait for the store of events; nothing was stored or erased, try again.") from None
+        try:
+            return await self._connections.run(write)
+        finally:
+            self._writers.release()
 
     async def taste(self, user_id: str) -> Taste:
         """What the newest 2,000 events say of the user; an empty taste for an unknown one."""

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import ReadOnlySqlTransaction
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from gateway.errors import ProfilesUnavailable, ProfilesUrlInvalid
 from servicekit import logs
@@ -23,7 +23,7 @@ LOG = logs.get(__name__)
 logging.getLogger("psycopg").setLevel(logging.ERROR)  # the pool would log every call, and every second of an outage
 
 MAX_CONNECTIONS = 5
-"""Of one gateway; one more for a moment during recovery. Writes take turns, and a read of a taste takes a millisecond."""
+"""Of one gateway; one more for a moment during recovery. A read of a taste takes a millisecond."""
 CALL_S, QUEUE_S, ATTEMPT_S, PAUSE_S = 5.0, 1.0, 3.0, 1.0
 """How long a call may take, how long of that it waits for a connection, how long an attempt to recover may take, and the pause after."""
 PARAMETERS: dict[str, Any] = {
@@ -100,6 +100,10 @@ class Connections:
             self._lost(f"no answer within {within_s:g} s")
             raise ProfilesUnavailable(
                 f"The store of events did not answer within {within_s:g} s; what was sent may have been stored, try again."
+            ) from error
+        except PoolTimeout as error:  # the server answers those who have a connection, or their calls will tell of the outage
+            raise ProfilesUnavailable(
+                "Every connection to the store of events is in use; nothing was stored or erased, try again."
             ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, ReadOnlySqlTransaction) as error:
             self._lost(str(error))
