@@ -44,12 +44,12 @@ def behaviour(script: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     script = Path(os.environ["FAKE_VLLM"])
+    plays = behaviour(script)  # before the start is noted: who waits for that may kill this process at once
     with script.with_suffix(".starts").open("a") as starts:
         starts.write(
             json.dumps({"process": os.getpid(), "arguments": arguments, "environment": {name: os.environ.get(name) for name in SEEN}})
             + "\n"
         )
-    plays = behaviour(script)
     if plays != "fast":
         folder = Path(os.environ.get("NEURON_COMPILED_ARTIFACTS") or os.environ["VLLM_CACHE_ROOT"])
         (folder / "neuron").mkdir(parents=True, exist_ok=True)

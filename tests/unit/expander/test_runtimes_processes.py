@@ -1,5 +1,6 @@
 """Compiling and serving, end to end with a fake `vllm` on the PATH."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -67,8 +68,13 @@ class Machine:
         noted = self.folder / "script.starts"
         return [json.loads(line) for line in noted.read_text().splitlines()] if noted.exists() else []
 
+    @property
+    def lock(self) -> Path:
+        return self.root / f".{self.key}.lock"
+
     def left(self) -> list[str]:
-        return sorted(path.name for path in self.root.glob("*")) + sorted(path.name for path in self.root.glob(".*"))
+        """What is in the folder of artefacts, but for the empty file of the lock."""
+        return sorted(path.name for path in self.root.iterdir() if path != self.lock)
 
     def start(self, verb: str, *more: str) -> "subprocess.Popen[str]":
         line = [sys.executable, "-m", "expander.runtimes", verb, "--profile", self.profile, "--model-path", self.options.model_path]
@@ -186,6 +192,17 @@ def test_two_compiles_of_the_same_do_not_mix(machine: Machine) -> None:
     assert status == 75
     assert "another process compiles" in said
     assert len(machine.starts()) == 1
+
+
+def test_who_opened_the_lock_while_another_held_it_keeps_the_next_out(machine: Machine) -> None:
+    machine.plays("slow", "ready")
+    first = machine.start("compile")
+    until(machine.starts)
+    with machine.lock.open() as opened_meanwhile:
+        first.send_signal(signal.SIGTERM)
+        first.wait(30)
+        fcntl.flock(opened_meanwhile, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert machine.run("compile")[0] == 75
 
 
 def test_serving_refuses_before_vllm_is_started(machine: Machine) -> None:

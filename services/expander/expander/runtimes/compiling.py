@@ -67,17 +67,16 @@ def _run(profile: Profile, options: Options, partial: Path, budget_s: float) -> 
 
 @contextlib.contextmanager
 def _alone(root: Path, identity: str) -> Iterator[None]:
-    """Holds the lock of this artefact; raises `CompileBusy`. The lock is the kernel's, so a killed process leaves none."""
-    path = root / f".{identity}.lock"
-    with path.open("w") as file:
+    """Holds the lock of this artefact; raises `CompileBusy`. The lock is the kernel's, so a killed process leaves none.
+
+    The file stays: removed, it could be locked by one who had opened it before, while the next locks a new one.
+    """
+    with (root / f".{identity}.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise CompileBusy(f"another process compiles {root / identity}; wait for it") from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        yield
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ RuntimesError
 ├── ArtefactAbsent      65  nothing was compiled for these inputs
 ├── ArtefactMismatched  66  what lies there was compiled from other inputs
 ├── ArtefactCorrupt     67  files are missing, changed or added since they were compiled
-├── StartFailed         68  vLLM ended before it was ready, more than once
+├── StartFailed         68  vLLM ended before it was ready, each time, or was too late
 ├── CompileFailed       69  vLLM ended or was too late, so nothing was compiled
 ├── ModelAbsent         72  the model's folder is not there
 ├── CompileBusy         75  another process compiles the same artefact
