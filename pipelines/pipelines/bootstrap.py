@@ -83,4 +83,9 @@ def run(api: Api, chosen: str, topics_path: Path, *, wait_s: float, force: bool)
 
 
 def _begun(mark: Path) -> bool:
-    return mark.exists() and json.loads(mark.read_text())["state"] == "begun"
+    try:
+        return bool(json.loads(mark.read_text())["state"] == "begun")
+    except FileNotFoundError:
+        return False
+    except ValueError:  # the job was killed while it wrote the mark
+        return True

@@ -72,6 +72,15 @@ def test_an_import_that_was_cut_off_goes_on_when_it_is_tried_again(folder: Path,
     assert [len(rows) for rows in suite.stored.values()] == [6, 12]
 
 
+def test_a_job_that_was_killed_while_it_wrote_its_mark_goes_on(folder: Path, topics: Path) -> None:
+    suite = SmallSuite()
+    run(suite, folder, topics)
+    (topics.parent / bootstrap.MARK).write_text("")
+    suite.spaces.clear()
+    run(suite, folder, topics)
+    assert set(suite.spaces) == {"popular", "collaborative"}
+
+
 def test_a_catalogue_that_was_lost_is_filled_again(folder: Path, topics: Path) -> None:
     run(SmallSuite(), folder, topics)
     fresh = SmallSuite()
