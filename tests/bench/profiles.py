@@ -1,6 +1,6 @@
 """Times the store of events in SQLite and in a PostgreSQL on this machine, in turns within one run. Prints a table in Markdown.
 
-Needs PostgreSQL installed. Everything is on one machine: add a round trip of the network for each `taste`, two for each `add`.
+Needs PostgreSQL installed. Everything is on one machine: add a round trip of the network for each `taste` and each `add`.
 """
 
 import argparse
