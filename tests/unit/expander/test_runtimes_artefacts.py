@@ -123,6 +123,30 @@ def test_other_inputs_are_a_mismatch_that_names_the_difference(compiled: Path) -
         verify(compiled, identity="l")
 
 
+def test_links_become_files_when_compiled_and_are_refused_when_added(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "artefact", tmp_path / "elsewhere"
+    for made in (folder, elsewhere):
+        made.mkdir()
+    (elsewhere / "graph.neff").write_text("graph")
+    (folder / "linked.neff").symlink_to(elsewhere / "graph.neff")
+    (folder / "cache").symlink_to(elsewhere, target_is_directory=True)
+    artefacts.write_manifest(folder, "k", "a=1")
+    (elsewhere / "graph.neff").write_text("another")
+    artefacts.verify(folder, "k", "a=1", "Compile again")
+    assert [(folder / name).read_text() for name in ("linked.neff", "cache/graph.neff")] == ["graph", "graph"]
+    (folder / "more").symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(ArtefactCorrupt, match="more is a link"):
+        artefacts.verify(folder, "k", "a=1", "Compile again")
+
+
+@pytest.mark.parametrize("target", ["nowhere", "."])
+def test_a_link_that_can_not_be_copied_is_no_artefact(tmp_path: Path, target: str) -> None:
+    (tmp_path / "graph.neff").write_text("graph")
+    (tmp_path / "link").symlink_to(tmp_path / target)
+    with pytest.raises(ArtefactCorrupt, match="can not be copied"):
+        artefacts.write_manifest(tmp_path, "k", "a=1")
+
+
 def test_no_artefact_and_one_without_manifest_are_absent(compiled: Path) -> None:
     (compiled / artefacts.MANIFEST).unlink()
     for folder in (compiled, compiled / "nothing", compiled / "model.pt"):

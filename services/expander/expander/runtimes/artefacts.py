@@ -6,6 +6,7 @@ half an hour instead of failing. So the folder is named by what went into it, an
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,12 @@ def expected_key(profile: Profile, options: Options, expected: str) -> str:
 
 
 def write_manifest(folder: Path, identity: str, hashed: str) -> dict[str, Any]:
-    """Writes and returns the manifest of all files in `folder`; raises `ArtefactCorrupt` when there are none."""
+    """Writes and returns the manifest of all files in `folder`; raises `ArtefactCorrupt` when there are none.
+
+    Links become copies of what they lead to: outside this pod they might lead nowhere, or to what nobody has checked.
+    """
+    for link in [path for path in sorted(folder.rglob("*")) if path.is_symlink()]:
+        _replace(link, folder)
     files = {name: {"bytes": path.stat().st_size, "sha256": _hash(path)} for name, path in _files(folder)}
     if not files:
         raise ArtefactCorrupt(f"nothing was written into {folder}")
@@ -94,6 +100,17 @@ def verify(folder: Path, identity: str, hashed: str, remedy: str) -> None:
         raise ArtefactCorrupt(f"{folder} is not what was compiled: {wrong}. {remedy}")
 
 
+def _replace(link: Path, folder: Path) -> None:
+    target = link.resolve()
+    if not target.exists() or folder.resolve().is_relative_to(target):
+        raise ArtefactCorrupt(f"{link} leads to {target}, which can not be copied")
+    link.unlink()
+    if target.is_dir():
+        shutil.copytree(target, link)
+    else:
+        shutil.copy2(target, link)
+
+
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -111,6 +128,8 @@ def _hash(path: Path) -> str:
 
 def _wrong(folder: Path, listed: dict[str, Any]) -> str:
     """What differs between the files there and the files listed; empty when nothing does."""
+    if links := [path for path in sorted(folder.rglob("*")) if path.is_symlink()]:
+        return f"{links[0].relative_to(folder)} is a link"
     there = dict(_files(folder))
     if missing := sorted(listed.keys() - there.keys()):
         return f"{missing[0]} is missing"

@@ -17,7 +17,7 @@ WRAPPER = (
     *("--tensor-parallel-size", "{tensor_parallel_size}", "--max-model-len", "{max_model_len}", "--max-num-seqs", "{max_num_seqs}"),
 )
 """What the pods of the profiles that compile run; `{verb}` is `serve` or `compile`."""
-MAPPINGS = ("environment", "compile_environment", "serve_environment")
+MAPPINGS = ("environment", "serve_environment")
 
 
 def document() -> dict[str, Any]:

@@ -74,8 +74,8 @@ class Profile:
     """One row of the table.
 
     `structured_output`: `supported`, `ignored` (accepted and not obeyed), `none`, or `probed` (tried until it is refused).
-    `environment` is set for vLLM always, `compile_environment` and `serve_environment` in addition; `{compiled_path}` stands for the
-    folder of the compiled artefact. `context_multiple` is what `max_model_len` must be a multiple of, in tokens.
+    `environment` is set for vLLM always, `serve_environment` in addition when it serves; `{compiled_path}` stands for the folder of the
+    compiled artefact. `context_multiple` is what `max_model_len` must be a multiple of, in tokens.
     """
 
     name: str
@@ -87,7 +87,6 @@ class Profile:
     has_pod: bool = True
     args: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
-    compile_environment: tuple[tuple[str, str], ...] = ()
     serve_environment: tuple[tuple[str, str], ...] = ()
     unset: tuple[str, ...] = ()
     defaults: Defaults = Defaults()

@@ -14,5 +14,5 @@ def render(profile: Profile, options: Options) -> tuple[str, ...]:
 
 def environment(profile: Profile, compiled_path: str, *, compiling: bool) -> tuple[tuple[str, str], ...]:
     """What vLLM's environment needs in addition."""
-    extra = profile.compile_environment if compiling else profile.serve_environment
+    extra = () if compiling else profile.serve_environment
     return tuple((name, value.replace("{compiled_path}", compiled_path)) for name, value in profile.environment + extra)
