@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--suite", choices=("processes", "compose"), default="processes", help="run the suite as processes or as containers")
     group.addoption("--image-prefix", default="warmstart", help="images are <prefix>/<service>:<tag>")
     group.addoption("--image-tag", default="dev", help="the tag of the images")
-    group.addoption("--proxy-image", default="haproxy:3.0-alpine", help="the balancer of the rolling restarts")
+    group.addoption("--proxy-image", default="", help="the balancer of the rolling restarts")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -14,9 +14,17 @@ REPLICAS = {
 }
 
 
+OFFICIAL, LOCAL = "haproxy:3.0-alpine", "warmstart/haproxy:bookworm"
+"""The balancer of the compose file, and the one that docker/base.sh makes where no registry is reachable."""
+
+
+def proxy_image(asked: str) -> str:
+    return asked or (LOCAL if docker("images", "-q", LOCAL) else OFFICIAL)
+
+
 @pytest.fixture(scope="module")
 def balancer(suite: ComposeSuite, request: pytest.FixtureRequest) -> Iterator[Balancer]:
-    with suite.rolling(request.config.getoption("--proxy-image")) as running:
+    with suite.rolling(proxy_image(request.config.getoption("--proxy-image"))) as running:
         yield running
 
 
