@@ -69,7 +69,7 @@ openapi: .venv/tested ## Write tests/contract/openapi/*.json from the services; 
 lock: ## Renew the hash-pinned lock files (needs uv: pip install uv)
 	@cd requirements && $(COMPILE) --upgrade default.in -o default.txt && $(COMPILE) --upgrade --no-deps alone.in -o alone.txt \
 	  && for part in $(LOCKED); do $(COMPILE) -c default.txt $$part.in -o $$part.txt || exit 1; done \
-	  && $(COMPILE) --upgrade -c default.txt test.in -o test.txt \
+	  && $(COMPILE) --upgrade -c default.txt test.in -o test.txt && $(COMPILE) --upgrade -c default.txt images.in -o images.txt \
 	  && $(COMPILE) --upgrade -c test.txt -c alone.txt --no-emit-package torch torch.in -o torch.txt
 
 chart: .venv/tested ## Write the chart's runtime profiles, schema, README and dashboards from what they are made of; tests compare them
