@@ -94,9 +94,7 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ("services.*.persistence.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany"]}),
     (
         "services.gateway.persistence.accessMode",
-        unless(
-            {"not": {"const": "ReadWriteOncePod"}}, "ReadWriteOnce: a rollout needs a second gateway on the volume at once"
-        ),
+        unless({"not": {"const": "ReadWriteOncePod"}}, "ReadWriteOnce: a rollout needs a second gateway on the volume at once"),
     ),
     ("artefacts.accessMode", {"enum": ["ReadWriteOnce", "ReadWriteMany"]}),
     ("topologySpread.whenUnsatisfiable", {"enum": ["ScheduleAnyway", "DoNotSchedule"]}),

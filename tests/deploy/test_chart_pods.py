@@ -3,7 +3,10 @@
 import re
 
 import pytest
-from tests.deploy.rendering import CASES, EVERYTHING, Object, container, merged, objects, of_kind, pods, render, values_of
+from tests.deploy.rendering import ANSWERS, CASES, EVERYTHING, Object, container, merged, objects, of_kind, pods, render, values_of
+
+from expander.runtimes.__main__ import parser
+from expander.runtimes.pulse import METRICS_S
 
 RUNS_AS_ROOT = {
     ("eks-trn1", "llm"),
@@ -125,13 +128,27 @@ def test_the_grace_period_is_longer_than_the_drain(case: str, component: str, po
 
 @every_server
 def test_started_ready_and_live_are_three_questions(case: str, component: str, pod: Object) -> None:
-    asked = {name: container(pod)[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
+    probes = {name: container(pod)[f"{name}Probe"] for name in ("startup", "readiness", "liveness")}
+    asked = {name: probe["httpGet"]["path"] for name, probe in probes.items() if "httpGet" in probe}
     if component == "llm":
-        assert asked == {"startup": "/v1/models", "readiness": "/v1/models", "liveness": "/health"}
+        health = {} if "exec" in probes["liveness"] else {"liveness": "/health"}
+        assert asked == {"startup": "/v1/models", "readiness": "/v1/models"} | health
     else:
         assert asked == {"startup": "/livez", "readiness": "/readyz", "liveness": "/livez"}
-    assert all(container(pod)[f"{name}Probe"]["httpGet"]["port"] == "http" for name in asked)
+    assert all(probes[name]["httpGet"]["port"] == "http" for name in asked)
     assert container(pod)["ports"][0]["name"] == "http"
+
+
+@pytest.mark.parametrize("case", ["eks-trn1", "eks-trn2"])
+def test_a_hung_accelerator_is_found_by_asking_the_served_model_for_a_token(case: str) -> None:
+    served = container(of_kind(objects(case), "Deployment")["llm"]["spec"]["template"])
+    probe = served["livenessProbe"]
+    python, module, name, *line = probe["exec"]["command"]
+    assert (python, module, name) == ("python3", "-m", "expander.runtimes")
+    asked = parser().parse_args(line)
+    url = f"http://127.0.0.1:{served['ports'][0]['containerPort']}/v1"
+    assert (asked.verb, asked.url, asked.model) == ("pulse", url, ANSWERS["llm.model.name"])
+    assert asked.timeout_s + 2 * METRICS_S < probe["timeoutSeconds"] < probe["periodSeconds"]
 
 
 @pytest.mark.parametrize("case", CASES)

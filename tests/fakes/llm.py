@@ -88,6 +88,8 @@ class FakeLlm:
     authorizations: list[str | None] = field(default_factory=list)
     callers: list[Any] = field(default_factory=list)
     """The other end of each request's connection."""
+    tokens: int = 0
+    """What the metrics say was written."""
     in_flight: int = 0
     most_in_flight: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -109,6 +111,11 @@ class FakeLlm:
         finally:
             self.in_flight -= 1
 
+    async def _metrics(self, _: web.Request) -> web.StreamResponse:
+        names = ("vllm:generation_tokens_total", "vllm:prompt_tokens_total")
+        lines = [f'# TYPE {name} counter\n{name}{{model_name="fake",engine="0"}} {float(self.tokens)}' for name in names]
+        return web.Response(text="\n".join([*lines, "vllm:num_requests_running 1.0"]))
+
     async def _models(self, _: web.Request) -> web.StreamResponse:
         return web.json_response({"object": "list", "data": [{"id": "fake", "object": "model"}]})
 
@@ -120,6 +127,7 @@ async def fake_llm() -> AsyncIterator[FakeLlm]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", llm._chat)
     app.router.add_get("/v1/models", llm._models)
+    app.router.add_get("/metrics", llm._metrics)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -11,7 +11,7 @@ from tests.fakes.llm import FakeLlm
 
 from expander.runtimes import __main__ as command
 from expander.runtimes import canary
-from expander.runtimes.errors import CanaryFailed
+from expander.runtimes.errors import ServerSilent
 
 
 async def obeys(_: FakeLlm, body: dict[str, Any]) -> web.StreamResponse:
@@ -52,7 +52,7 @@ async def test_the_word_is_another_each_time_and_not_in_the_prompt(llm: FakeLlm)
 @pytest.mark.parametrize("step", [fake.fails(500), fake.fails(404), fake.hangs_up])
 async def test_a_server_that_does_not_answer_is_an_error(llm: FakeLlm, step: fake.Step) -> None:
     llm.plays(step)
-    with pytest.raises(CanaryFailed):
+    with pytest.raises(ServerSilent):
         await ask(llm)
 
 
@@ -67,4 +67,4 @@ async def test_the_command_fails_when_the_profile_promises_what_the_server_does_
     line = ["canary", "--url", llm.url, "--model", "fake", "--profile", profile]
     assert await asyncio.to_thread(command.main, line) == status
     printed = capsys.readouterr()
-    assert (json.loads(printed.out)["kept"] is (status == 0)) if status < 2 else "CanaryFailed" in printed.err
+    assert (json.loads(printed.out)["kept"] is (status == 0)) if status < 2 else "ServerSilent" in printed.err

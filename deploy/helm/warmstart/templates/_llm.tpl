@@ -38,3 +38,19 @@ env: # no WORLD_SIZE: tensor parallelism hangs when it is set (aws-neuron-sdk 11
 {{- define "warmstart.llm.deployed" -}}
 {{- if and .Values.llm.profile (ne .Values.llm.profile "external") }}yes{{ end -}}
 {{- end }}
+
+{{/* On Neuron /health says 200 while the device hangs (vLLM 36960), so there the wrapper asks for a token; elsewhere the image has no wrapper. */}}
+{{- define "warmstart.llm.liveness" -}}
+{{- $profile := include "warmstart.runtime.profile" . | fromJson }}{{ $known := include "warmstart.runtime.known" . | fromJson }}
+{{- if $profile.needs_compile }}
+exec:
+  command: [python3, -m, expander.runtimes, pulse, {{ printf "--url=http://127.0.0.1:%s/v1" $known.port | quote }}, {{ printf "--model=%s" $known.served_name | quote }}]
+periodSeconds: 60
+timeoutSeconds: 45
+{{- else }}
+httpGet: {path: /health, port: http}
+periodSeconds: 15
+timeoutSeconds: 10
+{{- end }}
+failureThreshold: 4
+{{- end }}

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from expander.runtimes import artefacts, canary, compiling, export, serving
+from expander.runtimes import artefacts, canary, compiling, export, pulse, serving
 from expander.runtimes.errors import RuntimesError
 from expander.runtimes.options import Options
 from expander.runtimes.render import render
@@ -21,11 +21,9 @@ def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="python3 -m expander.runtimes", description="Runs vLLM by profile, from verified artefacts.")
     verbs = main.add_subparsers(dest="verb", required=True)
     verbs.add_parser("export", help="print the table as JSON")
-    asked = verbs.add_parser("canary", help="ask a served model whether it honours a JSON schema")
-    asked.add_argument("--url", required=True, help="base URL with /v1")
-    asked.add_argument("--model", required=True, help="name under which the model is served")
+    asked = _asking(verbs.add_parser("canary", help="ask a served model whether it honours a JSON schema"), timeout_s=60.0)
     asked.add_argument("--profile", choices=sorted(PROFILES), help="fail where the answer differs from what this profile says")
-    asked.add_argument("--timeout-s", type=float, default=60.0)
+    _asking(verbs.add_parser("pulse", help="ask a served model for one token; fail when its device hangs"), timeout_s=30.0)
     for verb, text in (
         ("render", "print the command line as JSON, or with --shell as one line"),
         ("key", "print the key of the compiled artefact"),
@@ -44,6 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimesError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.status
+
+
+def _asking(verb: argparse.ArgumentParser, timeout_s: float) -> argparse.ArgumentParser:
+    verb.add_argument("--url", required=True, help="base URL with /v1")
+    verb.add_argument("--model", required=True, help="name under which the model is served")
+    verb.add_argument("--timeout-s", type=float, default=timeout_s)
+    return verb
 
 
 def _add_options(verb: argparse.ArgumentParser, name: str) -> None:
@@ -74,6 +79,9 @@ def _run(asked: argparse.Namespace) -> int:
         return 0
     if asked.verb == "canary":
         return canary.report(asked.url, asked.model, PROFILES.get(asked.profile or ""), asked.timeout_s)
+    if asked.verb == "pulse":
+        pulse.feel(asked.url, asked.model, asked.timeout_s)
+        return 0
     profile, options = PROFILES[asked.profile], _options(asked)
     if asked.verb == "serve":
         return serving.serve(profile, options, asked.artefacts, asked.expect_key, budget_s=asked.budget_s)

@@ -3,32 +3,29 @@
 vLLM on Neuron has accepted schemas and silently ignored them (vllm-neuron #19), so the answer is not taken from any document.
 """
 
-import contextlib
-import http.client
 import json
 import secrets
-import urllib.parse
 from typing import Any
 
-from expander.runtimes.errors import CanaryFailed
+from expander.runtimes import served
+from expander.runtimes.errors import ServerSilent
 from expander.runtimes.profile import Profile
 
 HONOURED, IGNORED, REFUSED = "honoured", "ignored", "refused"
-MAX_ANSWER_BYTES = 2**20
 
 
 def ask(url: str, model: str, timeout_s: float = 60.0) -> str:
-    """`honoured`, `ignored` or `refused`; raises `CanaryFailed` when the server at `url` (with /v1) does not answer a completion.
+    """`honoured`, `ignored` or `refused`; raises `ServerSilent` when the server at `url` (with /v1) does not answer a completion.
 
     The schema demands one word of 12 random letters, the prompt asks for a greeting: only a grammar makes the model write that word.
     """
     word = "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(12))
     schema = {"type": "object", "properties": {"word": {"enum": [word]}}, "required": ["word"], "additionalProperties": False}
-    status, answer = _post(url, _request(model, schema), timeout_s)
+    status, answer = served.post(url, "/chat/completions", _request(model, schema), timeout_s)
     if status in (400, 422, 501):
         return REFUSED
     if status != 200:
-        raise CanaryFailed(f"{url} answered {status}")
+        raise ServerSilent(f"{url} answered {status}")
     return HONOURED if _obeyed(answer, word) else IGNORED
 
 
@@ -57,15 +54,3 @@ def _obeyed(answer: bytes, word: str) -> bool:
         return bool(json.loads(content) == {"word": word})
     except (ValueError, LookupError, TypeError):
         return False
-
-
-def _post(url: str, body: dict[str, Any], timeout_s: float) -> tuple[int, bytes]:
-    parts = urllib.parse.urlsplit(url.rstrip("/") + "/chat/completions")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    try:
-        with contextlib.closing(kind(parts.hostname or "", parts.port, timeout=timeout_s)) as connection:
-            connection.request("POST", parts.path, json.dumps(body), {"content-type": "application/json"})
-            response = connection.getresponse()
-            return response.status, response.read(MAX_ANSWER_BYTES)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise CanaryFailed(f"{url} could not be asked ({type(error).__name__}: {error})") from error

@@ -9,7 +9,8 @@ RuntimesError
 ├── CompileFailed       69  vLLM ended or was too late, so nothing was compiled
 ├── ModelAbsent         72  the model's folder is not there
 ├── CompileBusy         75  another process compiles the same artefact
-└── CanaryFailed        76  the served model could not be asked
+├── ServerSilent        76  the served model could not be asked
+└── DeviceHangs         77  the server lives and writes nothing
 """
 
 
@@ -57,5 +58,9 @@ class CompileBusy(RuntimesError):
     status = 75
 
 
-class CanaryFailed(RuntimesError):
+class ServerSilent(RuntimesError):
     status = 76
+
+
+class DeviceHangs(RuntimesError):
+    status = 77
