@@ -77,6 +77,7 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ),
     ("llm.model.*", unless({"pattern": r"^[^{}\s]*$"}, "a plain name: braces and white space would change the command line")),
     ("llm.schedulerName", CLASS_NAME),
+    ("llm.runtimeClassName", CLASS_NAME),
     ("llm.autoscaling.authentication.name", CLASS_NAME),
     ("bootstrap.source", unless({"pattern": "^(sample|/artefacts/.+)$"}, "`sample`, or a folder below /artefacts with items.ndjson")),
     ("cronJobs.refresh.schedule", unless({"pattern": r"^\S+( \S+){4}$"}, "five fields of cron, such as `17 3 * * *`; the time is UTC")),

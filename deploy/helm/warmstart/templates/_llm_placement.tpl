@@ -8,6 +8,9 @@
 {{- with .root.Values.llm.schedulerName }}
 schedulerName: {{ . | quote }}
 {{- end }}
+{{- with .root.Values.llm.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
 {{- $types := (get $shape .verb).instance_types }}
 {{- if or $types (include "warmstart.artefacts.oneNode" .root) }}
 affinity:
