@@ -65,16 +65,16 @@ def _repeatedly(profile: Profile, line: Sequence[str], port: int, budget_s: floa
 
 
 def _verified(profile: Profile, options: Options, root: Path, expected: str, scratch: Path) -> Path:
-    """The folder of the artefact, or a fresh copy of it where vLLM writes into its folder."""
+    """The folder of the artefact, or a fresh copy of it where vLLM writes into its folder; the copy is read once, to be verified."""
     hashed = artefacts.inputs(profile, options)
     identity = artefacts.expected_key(profile, options, expected)
+    folder = root / identity
+    if profile.compiled_copied and folder.is_dir():
+        shutil.rmtree(scratch / identity, ignore_errors=True)
+        folder = shutil.copytree(folder, scratch / identity, symlinks=True)
     remedy = "Run the compile job with the same options (python3 -m expander.runtimes compile ...); vLLM was not started"
-    artefacts.verify(root / identity, identity, hashed, remedy)
-    if not profile.compiled_copied:
-        return root / identity
-    shutil.rmtree(scratch / identity, ignore_errors=True)
-    shutil.copytree(root / identity, scratch / identity)
-    return scratch / identity
+    artefacts.verify(folder, identity, hashed, remedy)
+    return folder
 
 
 @dataclass
