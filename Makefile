@@ -82,7 +82,7 @@ images: ## Build the five images as warmstart/<service>:dev (BASE=... names a ba
 	@PREFIX=$(IMAGE_PREFIX) TAG=$(IMAGE_TAG) docker/images.sh
 
 kind-test: .venv/tested images ## Make a kind cluster, install the dev profile, run the cluster tests, remove the cluster
-	@IMAGE_REGISTRY=$(IMAGE_PREFIX) IMAGE_TAG=$(IMAGE_TAG) tests/e2e/cluster/kind.sh $(ARGS)
+	@IMAGE_PREFIX=$(IMAGE_PREFIX) IMAGE_TAG=$(IMAGE_TAG) tests/e2e/cluster/kind.sh $(ARGS)
 
 eks-plan: .venv/installed ## Print what a load needs on EKS and costs (ARGS="--requests-per-second 50 --llm-share 0.3 --profile trn1-sdk2.28")
 	@$(BIN)/python -m pipelines plan $(ARGS)

@@ -60,7 +60,7 @@ def test_the_images_are_loaded_the_tests_run_and_the_cluster_goes(checkout: Path
     assert ended.called("docker save")[0].split()[4:] == IMAGES
     assert len(ended.called("kind create cluster")) == len(ended.called("kind load image-archive")) == 1
     (tests,) = ended.called("python -m pytest tests/e2e/cluster")
-    assert tests.endswith("--image-registry warmstart --image-tag 7 -k some")
+    assert tests.endswith("--image-prefix warmstart --image-tag 7 -k some")
     assert ended.calls[-1].startswith("kind delete cluster --name warmstart-")
     assert not ended.called("kind export")
 

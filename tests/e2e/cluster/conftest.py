@@ -2,10 +2,9 @@
 
 These tests run only when this folder is named:
 
-    python -m pytest tests/e2e/cluster --kubeconfig FILE --image-registry PREFIX --image-tag TAG
+    python -m pytest tests/e2e/cluster --kubeconfig FILE --image-prefix PREFIX --image-tag TAG
 
-The images `<PREFIX>/<service>:<TAG>` must be on the nodes already. An option that is left out is read from KUBECONFIG, IMAGE_REGISTRY or
-IMAGE_TAG.
+The images `<PREFIX>/<service>:<TAG>` must be on the nodes already. Without the first option KUBECONFIG names the file.
 """
 
 import os
@@ -21,12 +20,10 @@ from tests.e2e.cluster.release import Release, dev_values
 from tests.e2e.cluster.workloads import Workloads
 
 HERE = Path(__file__).parent
-OPTIONS = {"--kubeconfig": "KUBECONFIG", "--image-registry": "IMAGE_REGISTRY", "--image-tag": "IMAGE_TAG"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    for option, variable in OPTIONS.items():
-        parser.addoption(option, default=os.environ.get(variable, ""), help=f"for the cluster tests; default: {variable}")
+    parser.addoption("--kubeconfig", default=os.environ.get("KUBECONFIG", ""), help="for the cluster tests; default: KUBECONFIG")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -39,10 +36,10 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest) -> Cluster:
-    given = {option: str(request.config.getoption(option)) for option in OPTIONS}
-    if missing := [f"{option} (or {OPTIONS[option]})" for option, value in given.items() if not value]:
-        pytest.exit(f"The cluster tests need {', '.join(missing)}.", returncode=4)
-    return Cluster(Path(given["--kubeconfig"]), given["--image-registry"].rstrip("/"), given["--image-tag"])
+    kubeconfig, prefix, tag = (request.config.getoption(option) for option in ("--kubeconfig", "--image-prefix", "--image-tag"))
+    if not kubeconfig:
+        pytest.exit("The cluster tests need --kubeconfig (or KUBECONFIG); --image-prefix and --image-tag say which images.", returncode=4)
+    return Cluster(Path(kubeconfig), prefix.rstrip("/"), tag)
 
 
 def tell(kubectl: Kubectl) -> None:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Creates a kind cluster, loads the images, runs the cluster tests with the arguments given, and removes the cluster, whatever happened.
-# IMAGE_REGISTRY and IMAGE_TAG say which images; after a failure the nodes' logs are in build/kind. METRICS_SERVER may name a manifest
+# IMAGE_PREFIX and IMAGE_TAG say which images; after a failure the nodes' logs are in build/kind. METRICS_SERVER may name a manifest
 # (file or URL) of metrics-server, which the test of autoscaling needs; without it that test is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 
-registry=${IMAGE_REGISTRY:-warmstart}
+registry=${IMAGE_PREFIX:-warmstart}
 tag=${IMAGE_TAG:?say which images: IMAGE_TAG=... (make kind-test does)}
 python=${PYTHON:-.venv/bin/python}
 cluster=warmstart-$$
@@ -56,4 +56,4 @@ if [[ -n ${METRICS_SERVER:-} ]]; then
     --patch '[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--kubelet-insecure-tls"}]'
   kubectl --namespace kube-system rollout status deployment metrics-server --timeout 180s
 fi
-"$python" -m pytest tests/e2e/cluster --kubeconfig "$KUBECONFIG" --image-registry "$registry" --image-tag "$tag" "$@"
+"$python" -m pytest tests/e2e/cluster --kubeconfig "$KUBECONFIG" --image-prefix "$registry" --image-tag "$tag" "$@"
