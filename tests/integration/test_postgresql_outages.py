@@ -116,7 +116,7 @@ async def test_calls_fail_at_once_while_the_server_is_down_and_a_store_may_be_op
         for call in (profiles.taste("ann"), profiles.add([like(2)]), profiles.page(None, 5), profiles.total(), profiles.check()):
             with pytest.raises(ProfilesUnavailable):
                 await call
-        assert time.perf_counter() - started < 0.2
+        assert time.perf_counter() - started < 1  # one call that waited for a connection would take as long
         async with opened(url) as late:
             with pytest.raises(ProfilesUnavailable):
                 await late.erase("ann")
@@ -137,12 +137,12 @@ async def test_a_server_that_neither_answers_nor_hangs_up_is_given_up_in_bounded
             with pytest.raises(TimeoutError):  # as a recommendation waits for it
                 async with asyncio.timeout(0.1):
                     await profiles.taste("ann")
-            assert time.perf_counter() - started < 0.3
+            assert time.perf_counter() - started < 2  # a call has 5 s
             with pytest.raises(ProfilesUnavailable, match=r"did not answer within 0\.5 s"):
                 await profiles.check()
             with pytest.raises(ProfilesUnavailable, match="can not be reached"):
                 await profiles.add([like(2)])
-            assert time.perf_counter() - started < 1
+            assert time.perf_counter() - started < 4
         await reached(profiles)
         assert await profiles.total() == 1
 

@@ -117,3 +117,17 @@ def check(client: httpx2.Client, acknowledged: set[int], deleted: set[int], spac
     if spaces:
         (score,) = popular_batch(client)
         assert score >= spaces[-1]
+
+
+def test_a_second_retriever_on_the_folder_does_not_start_and_harms_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as (first, client):
+        assert client.post("/v1/items", json=batch(1)).status_code == 200
+        environment = environment_with(RETRIEVER_PORT=str(free_port()), RETRIEVER_STATE_DIR=str(tmp_path))
+        second = subprocess.run([sys.executable, "-m", "retriever"], env=environment, capture_output=True, text=True, timeout=60)
+        assert second.returncode != 0
+        assert f"is used by another retriever (process {first.pid})" in second.stdout + second.stderr
+        assert client.post("/v1/items", json=batch(2)).status_code == 200
+        first.kill()
+        first.wait()
+        with running(tmp_path) as (_, reopened):
+            assert reopened.get(f"/v1/items/2-{BATCH - 1}").status_code == 200

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from fastapi import FastAPI
 
 from retriever.api import ROUTES, STATUSES
+from retriever.claim import held
 from retriever.errors import IndexNotLoaded
 from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
@@ -29,6 +30,7 @@ def build(settings: Settings) -> FastAPI:
         started = time.perf_counter()
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
+            stack.enter_context(held(settings.state_dir))
             workers = stack.enter_context(closing(Workers(settings.search_threads)))
             library = stack.enter_context(closing(await workers.write(Library, settings.state_dir / FILE, settings.borrowed_from)))
             stack.callback(workers.close)  # before the library, which what was begun still needs

@@ -9,6 +9,7 @@ RetrieverError
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
 ├── IndexNotLoaded        asked before the index was built
+├── FolderTaken           another process uses the state folder
 └── StorageFailed         SQLite could not store or read
 """
 
@@ -51,6 +52,10 @@ class NothingToRetrieve(RetrieverError):
 
 class IndexNotLoaded(RetrieverError):
     """Asked before the index was built from the catalogue."""
+
+
+class FolderTaken(RetrieverError):
+    """Another process uses the state folder; this one does not start."""
 
 
 class StorageFailed(RetrieverError):
