@@ -3,6 +3,7 @@
 The three are stand-ins that write down how they were called: there is no registry to push to.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -42,6 +43,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | told | paths
 
 
+def neuron_tags() -> dict[str, str]:
+    """Each image of ours that the runtime profiles name for the release v1.2.3, and its base."""
+    profiles = json.loads((ROOT / "deploy/helm/warmstart/files/runtime-profiles.json").read_text())["profiles"]
+    images = [profile["image"] for profile in profiles.values() if profile["image"]["run"].startswith("<registry>/")]
+    return {image["run"].removeprefix("<registry>/").replace("<tag>", "v1.2.3"): image["base_image"] for image in images}
+
+
 def run(environment: dict[str, str], script: str, *arguments: str) -> tuple[str, list[str]]:
     """What a script wrote to stdout, and what it called; raises `CalledProcessError`."""
     command = ["bash", str(ROOT / ".github" / "release" / script), *arguments]
@@ -60,10 +68,20 @@ def test_every_image_is_built_for_one_architecture_with_its_attestations(environ
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 def test_architectures_are_joined_and_neuron_images_have_one(environment: dict[str, str]) -> None:
     told, calls = run(environment, "join.sh")
-    images = [*SERVICES.split(), "vllm-neuron"]
+    tags = {f"{image}:v1.2.3": 2 for image in SERVICES.split()} | dict.fromkeys(neuron_tags(), 1)
+    images = [tag.split(":")[0] for tag in tags]
     assert told == "digests=" + " ".join(f"{image}={DIGEST}" for image in images) + "\n"
     joined = {call.split("--tag ")[1].split()[0].split("/")[-1]: call.count("-a") for call in calls if "imagetools create" in call}
-    assert joined == {f"{image}:v1.2.3": 1 if image == "vllm-neuron" else 2 for image in images}
+    assert joined == tags
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_vllm_is_released_under_every_tag_that_the_chart_can_name_each_on_its_own_base(environment: dict[str, str]) -> None:
+    _, calls = run(environment, "build.sh", "amd64", "vllm-neuron")
+    builds = [call for call in calls if call.startswith("docker buildx build")]
+    built = {call.split(" --tag ")[1].split()[0].split("/")[-1]: call.split("--build-arg BASE=")[-1].split()[0] for call in builds}
+    assert [call.count("BASE=") for call in builds] == [1] * len(builds)
+    assert built == {f"{tag}-amd64": base for tag, base in neuron_tags().items()}
 
 
 def test_images_are_signed_by_digest_and_services_have_their_sbom_attested(environment: dict[str, str]) -> None:
