@@ -6,6 +6,12 @@ RetrieverError
 ├── CursorInvalid         a cursor that no page gave out
 ├── FingerprintMismatch   embeddings of another encoder
 ├── EmbeddingInvalid      wrong dimension or length
+├── SpaceExists           the name is taken or reserved
+├── SpaceInvalid          a kind or dimension that no vector space can have
+├── SpaceInUse            the role content points at it
+├── VectorsMissing        a cut-over to a space in which items lack a vector
+├── GenerationNotReached  this store is older than what was asked for
+├── FilterUnsupported     the backend can not evaluate this filter exactly
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
 ├── IndexNotLoaded        asked before the index was built
@@ -36,6 +42,34 @@ class FingerprintMismatch(RetrieverError):
 
 class EmbeddingInvalid(RetrieverError):
     """An embedding of the wrong dimension or length."""
+
+
+class SpaceExists(RetrieverError):
+    """The name of a new vector space is reserved, or names a space with another fingerprint, dimension or kind."""
+
+
+class SpaceInvalid(RetrieverError):
+    """A kind that is not in the table, or a dimension that the backend can not hold."""
+
+
+class SpaceInUse(RetrieverError):
+    """The role `content` points at this space; cut over to another one before it is dropped."""
+
+
+class VectorsMissing(RetrieverError):
+    """A cut-over to a space in which items still lack a vector."""
+
+
+class GenerationNotReached(RetrieverError):
+    """This store has not seen the generation that was asked for; `generation` is where it is."""
+
+    def __init__(self, wanted: int, generation: int) -> None:
+        super().__init__(f"This store is at generation {generation}, not yet at {wanted}; ask again in a moment, or ask the writer.")
+        self.generation = generation
+
+
+class FilterUnsupported(RetrieverError):
+    """This backend can not evaluate the filter exactly, and does not answer approximately."""
 
 
 class SpaceRowRefused(RetrieverError):
