@@ -10,12 +10,22 @@ RetrieverError
 ├── SpaceInvalid          a kind or dimension that no vector space can have
 ├── SpaceInUse            the role content points at it
 ├── VectorsMissing        a cut-over to a space in which items lack a vector
+├── SearchInvalid         a search whose parts do not fit together
+├── DeadlineMissed        the answer would have come too late
+├── LineRefused           a line of a bulk write; the lines before it are stored
 ├── GenerationNotReached  this store is older than what was asked for
 ├── FilterUnsupported     the backend can not evaluate this filter exactly
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
 ├── IndexNotLoaded        asked before the index was built
 ├── FolderTaken           another process uses the state folder
+├── FolderNotEmpty        restored into a folder that holds something
+├── StorageAway           object storage can not be reached, or refuses
+├── ObjectMissing         object storage has no object of this name
+├── Damaged               an object is not what was written
+├── Foreign               an object of another format, layout or line of changes
+├── PublisherReplaced     another writer publishes to this URL
+├── ReadOnly              a write sent to a read replica
 └── StorageFailed         SQLite could not store or read
 """
 
@@ -60,6 +70,29 @@ class VectorsMissing(RetrieverError):
     """A cut-over to a space in which items still lack a vector."""
 
 
+class SearchInvalid(RetrieverError):
+    """A search whose parts do not fit together, or whose answer would be too large."""
+
+
+class DeadlineMissed(RetrieverError):
+    """The answer would have come after the deadline; `stage` is what was being done."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"The deadline passed at the stage {stage!r}; allow more time with deadline_ms, ask for less, or try again.")
+        self.stage = stage
+
+
+class LineRefused(RetrieverError):
+    """A line of a bulk write was not usable; the `stored` lines before it are stored."""
+
+    def __init__(self, line: int, reason: str, stored: int) -> None:
+        super().__init__(
+            f"Line {line}: {reason} The {stored} lines before it are stored; correct it and send it with those after it, or all again: "
+            "what is stored already does no harm."
+        )
+        self.line, self.stored = line, stored
+
+
 class GenerationNotReached(RetrieverError):
     """This store has not seen the generation that was asked for; `generation` is where it is."""
 
@@ -94,3 +127,31 @@ class FolderTaken(RetrieverError):
 
 class StorageFailed(RetrieverError):
     """SQLite could not store or read."""
+
+
+class FolderNotEmpty(RetrieverError):
+    """A snapshot is restored into an empty folder only."""
+
+
+class StorageAway(RetrieverError):
+    """Object storage can not be reached, or refuses; what was asked may work later."""
+
+
+class ObjectMissing(RetrieverError):
+    """Object storage has no object of this name."""
+
+
+class Damaged(RetrieverError):
+    """An object in storage is not what was written: cut off, changed or incomplete."""
+
+
+class Foreign(RetrieverError):
+    """An object in storage is whole but not for this retriever: another format, layout or line of changes."""
+
+
+class PublisherReplaced(RetrieverError):
+    """Another writer publishes to this URL; this one has stopped publishing."""
+
+
+class ReadOnly(RetrieverError):
+    """A write sent to a replica that only reads."""

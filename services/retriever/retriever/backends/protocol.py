@@ -32,6 +32,15 @@ FIRST_KIND: Final = "hnsw"
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceIdentity:
+    """What of a vector space never changes; `name` is its own, also when it was asked for by the role's."""
+
+    name: str
+    fingerprint: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpaceState:
     """A vector space now. `rows` items have a vector there, `missing` items have none; `content` says that the role points at it.
 
@@ -132,6 +141,12 @@ class Backend(Protocol):
         """For readiness: raises IndexNotLoaded or StorageFailed when a search would not be answered."""
 
     # spaces
+
+    def space(self, name: str = CONTENT) -> SpaceIdentity | None:
+        """The vector space of this name, or that the role points at; None for the role in a store without any. Raises SpaceUnknown.
+
+        Called for every search: looks into memory, counts nothing.
+        """
 
     def spaces(self) -> list[SpaceState]:
         """All vector spaces by name."""
