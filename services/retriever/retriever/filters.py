@@ -1,11 +1,13 @@
-"""Turns a filter over attributes into a mask over rows. Knows nothing of vectors.
+"""The language of filters: what an expression is and what it means for one item. Knows nothing of vectors, indexes and the wire.
 
-Words and truth values are looked up in inverted lists, numbers in one column per attribute. A number never equals a truth value.
+Words equal exactly, a list equals each of its words, numbers are compared as float64, a number never equals a truth value, and an
+attribute that an item does not have meets no condition but `NoneOf` and `Exists(False)`.
 """
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -14,14 +16,18 @@ from retriever.items import AttributeValue, Bools, Doubles, Rows
 Scalar = bool | int | float | str
 ID = "id"
 """The name under which a filter means the item's id and no attribute."""
+ALWAYS_CONDITIONS = frozenset({"gte", "lte", "any", "none"})
+"""`{"not": {"gte": 1}}` is a condition on an attribute called "not", as it was before filters could be negated."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from `gte` to `lte`; None leaves an end open."""
+    """Numbers between the ends that are not None."""
 
-    gte: float | None
-    lte: float | None
+    gte: float | None = None
+    lte: float | None = None
+    gt: float | None = None
+    lt: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,146 @@ class NoneOf:
     values: tuple[Scalar, ...]
 
 
-Condition = Range | AnyOf | NoneOf
+@dataclass(frozen=True)
+class Contains:
+    """Is a list, and `word` is in it."""
+
+    word: str
+
+
+@dataclass(frozen=True)
+class Exists:
+    """The item has the attribute, an empty list included; with `wanted` False, it does not."""
+
+    wanted: bool = True
+
+
+Condition = Range | AnyOf | NoneOf | Contains | Exists
+
+
+@dataclass(frozen=True)
+class Where:
+    """The attribute `name`, or the item's id for "id", meets `condition`."""
+
+    name: str
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class And:
+    """All of `parts`; of none of them, everything."""
+
+    parts: tuple["Expression", ...]
+
+
+@dataclass(frozen=True)
+class Or:
+    """At least one of `parts`; of none of them, nothing."""
+
+    parts: tuple["Expression", ...]
+
+
+@dataclass(frozen=True)
+class Not:
+    """What `part` leaves out."""
+
+    part: "Expression"
+
+
+Expression = Where | And | Or | Not
+EVERYTHING = And(())
+
+
+def expression(conditions: Mapping[str, Any]) -> Expression:
+    """What a filter says that was checked when it came over the wire, as plain JSON values."""
+    parts = tuple(part for name, condition in conditions.items() for part in _parts(name, condition))
+    return parts[0] if len(parts) == 1 else And(parts)
+
+
+def _parts(name: str, condition: Any) -> Iterator[Expression]:
+    if name in ("and", "or") and isinstance(condition, list | tuple):
+        parts = tuple(expression(part) for part in condition)
+        yield And(parts) if name == "and" else Or(parts)
+    elif not isinstance(condition, Mapping):
+        yield Where(name, AnyOf((condition,)))
+    elif name == "not" and not condition.keys() <= ALWAYS_CONDITIONS:
+        yield Not(expression(condition))
+    else:
+        yield from (Where(name, part) for part in _conditions(condition))
+
+
+def _conditions(said: Mapping[str, Any]) -> Iterator[Condition]:
+    ends = {name: float_of(said[name]) for name in ("gte", "lte", "gt", "lt") if said.get(name) is not None}
+    if ends:
+        yield Range(**ends)
+    if "eq" in said:
+        yield AnyOf((said["eq"],))
+    for name in ("any", "in"):
+        if name in said:
+            yield AnyOf(tuple(said[name]))
+    if "none" in said:
+        yield NoneOf(tuple(said["none"]))
+    if "contains" in said:
+        yield Contains(said["contains"])
+    if "exists" in said:
+        yield Exists(said["exists"])
+
+
+def meets(wanted: Expression, item_id: str, attributes: Mapping[str, AttributeValue]) -> bool:
+    """Whether one item meets the expression: the definition that every index is tested against."""
+    match wanted:
+        case And(parts):
+            return all(meets(part, item_id, attributes) for part in parts)
+        case Or(parts):
+            return any(meets(part, item_id, attributes) for part in parts)
+        case Not(part):
+            return not meets(part, item_id, attributes)
+        case Where(name, condition):
+            return _holds(condition, item_id if name == ID else attributes.get(name))
+
+
+def _holds(condition: Condition, value: AttributeValue | None) -> bool:
+    match condition:
+        case Range():
+            return is_number(value) and _between(float_of(value), condition)
+        case AnyOf(values):
+            return any(_equal(value, other) for other in values)
+        case NoneOf(values):
+            return not any(_equal(value, other) for other in values)
+        case Contains(word):
+            return isinstance(value, tuple) and word in value
+        case Exists(wanted):
+            return (value is not None) == wanted
+
+
+def _between(value: float, ends: Range) -> bool:
+    return (
+        (ends.gte is None or value >= ends.gte)
+        and (ends.lte is None or value <= ends.lte)
+        and (ends.gt is None or value > ends.gt)
+        and (ends.lt is None or value < ends.lt)
+    )
+
+
+def _equal(value: AttributeValue | None, other: Scalar) -> bool:
+    if isinstance(value, tuple):
+        return other in value
+    if is_number(value) and is_number(other):
+        return float_of(value) == float_of(other)
+    return type(value) is type(other) and value == other
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """True for numbers, not for truth values."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def float_of(value: float) -> float:
+    """As float64; an integer beyond its range becomes infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf if value > 0 else -np.inf
 
 
 class Columns:
@@ -47,30 +192,51 @@ class Columns:
     def __init__(self) -> None:
         self._numbers: dict[str, array[float]] = {}
         self._words: dict[str, dict[str | bool, array[int]]] = {}
+        self._has: dict[str, array[int]] = {}
+        self._lists: dict[str, array[int]] = {}
 
     def append(self, row: int, attributes: Mapping[str, AttributeValue]) -> None:
         """Notes the attributes of `row`, which must be beyond all rows before it."""
         for name, value in attributes.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self._has.setdefault(name, array("q")).append(row)
+            if isinstance(value, tuple):
+                self._lists.setdefault(name, array("q")).append(row)
+            if is_number(value):
                 column = self._numbers.setdefault(name, array("d"))
                 column.extend([np.nan] * (row - len(column)))
-                column.append(_number(value))
-            else:
+                column.append(float_of(value))
+            elif isinstance(value, (str, bool, tuple)):
                 lists = self._words.setdefault(name, {})
                 for word in set(value) if isinstance(value, tuple) else (value,):
                     lists.setdefault(word, array("q")).append(row)
 
     def mask(self, name: str, condition: Condition, count: int) -> Bools:
         """Which of the first `count` rows meet `condition` `(count,)`."""
-        if isinstance(condition, Range):
-            column = self._column(name, count)
-            low = -np.inf if condition.gte is None else condition.gte
-            high = np.inf if condition.lte is None else condition.lte
-            return (column >= low) & (column <= high)
-        return ~self._any(name, condition.values, count) if isinstance(condition, NoneOf) else self._any(name, condition.values, count)
+        match condition:
+            case Range():
+                column = self._column(name, count)
+                low: Bools = column >= (-np.inf if condition.gte is None else condition.gte)
+                high: Bools = ~np.isnan(column)
+                high &= column <= (np.inf if condition.lte is None else condition.lte)
+                high &= True if condition.gt is None else column > condition.gt
+                high &= True if condition.lt is None else column < condition.lt
+                return low & high
+            case AnyOf(values):
+                return self._any(name, values, count)
+            case NoneOf(values):
+                return ~self._any(name, values, count)
+            case Contains(word):
+                return self._any(name, (word,), count) & self._noted(self._lists, name, count)
+            case Exists(wanted):
+                return self._noted(self._has, name, count) == wanted
+
+    def _noted(self, noted: Mapping[str, "array[int]"], name: str, count: int) -> Bools:
+        mask, rows = np.zeros(count, np.bool_), self._rows(noted.get(name, array("q")))
+        mask[rows[rows < count]] = True
+        return mask
 
     def _any(self, name: str, values: tuple[Scalar, ...], count: int) -> Bools:
-        numbers = [_number(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
+        numbers = [float_of(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
         mask: Bools = np.isin(self._column(name, count), numbers) if numbers else np.zeros(count, np.bool_)
         lists = self._words.get(name, {})
         for value in values:
@@ -97,23 +263,34 @@ def rows_of(ids: Iterable[Scalar], row_of: Mapping[str, int]) -> Rows:
     return np.fromiter((row for row in found if row is not None), np.int64)
 
 
-def passing(conditions: Mapping[str, Condition], columns: Columns, row_of: Mapping[str, int], live: Bools) -> Bools:
+def passing(conditions: Mapping[str, Condition] | Expression, columns: Columns, row_of: Mapping[str, int], live: Bools) -> Bools:
     """Which live rows meet all `conditions`, as a new mask `(count,)`."""
-    allowed = live.copy()
-    for name, condition in conditions.items():
-        allowed &= _ids(condition, row_of, len(live)) if name == ID else columns.mask(name, condition, len(live))
-    return allowed
+    if isinstance(conditions, Mapping):
+        conditions = And(tuple(Where(name, condition) for name, condition in conditions.items()))
+    return live & _mask(conditions, columns, row_of, len(live))
+
+
+def _mask(wanted: Expression, columns: Columns, row_of: Mapping[str, int], count: int) -> Bools:
+    match wanted:
+        case And(parts):
+            return _all([_mask(part, columns, row_of, count) for part in parts], count)
+        case Or(parts):
+            return ~_all([~_mask(part, columns, row_of, count) for part in parts], count)
+        case Not(part):
+            return ~_mask(part, columns, row_of, count)
+        case Where(name, condition):
+            return _ids(condition, row_of, count) if name == ID else columns.mask(name, condition, count)
+
+
+def _all(masks: Iterable[Bools], count: int) -> Bools:
+    whole = np.ones(count, np.bool_)
+    for mask in masks:
+        whole &= mask
+    return whole
 
 
 def _ids(condition: Condition, row_of: Mapping[str, int], count: int) -> Bools:
     mask = np.zeros(count, np.bool_)
-    if not isinstance(condition, Range):
+    if isinstance(condition, AnyOf | NoneOf):
         mask[rows_of(condition.values, row_of)] = True
-    return ~mask if isinstance(condition, NoneOf) else mask
-
-
-def _number(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer beyond 1e308
-        return np.inf if value > 0 else -np.inf
+    return ~mask if isinstance(condition, NoneOf) or condition == Exists(True) else mask
