@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 
 from retriever.items import Bools, Floats, Rows
+from retriever.segments.scan import exact, padded
 
 MANY_QUERIES = 20
 """From here on copying the allowed rows together and one matrix product beat scanning row by row."""
@@ -70,6 +71,14 @@ class FlatSegment:
         )
         return scores, found
 
+    def best(self, queries: Floats, n: int, rows: Rows, numbers: Rows) -> tuple[Floats, Rows]:
+        """The nearest `n` of `rows` (ascending, below `len(numbers)`) for each query: scores and item numbers `numbers[row]`.
+
+        Both `(q, n)`, best first, equal scores by the smaller number, filled up with -inf and -1.
+        """
+        queries = np.ascontiguousarray(queries, np.float32)
+        return padded(*exact(self._buffer[: len(numbers)], queries, n, rows, numbers), n)
+
     def largest(self, queries: Floats, count: int) -> tuple[Floats, Rows]:
         """For each of the first `count` rows the largest inner product with any of `queries`, and the place of that query."""
         queries, rows = np.ascontiguousarray(queries, np.float32), np.arange(count)
@@ -80,19 +89,29 @@ class FlatSegment:
         best = table.argmax(axis=0)
         return table[best, rows], best
 
+    @property
+    def vectors(self) -> Floats:
+        """The whole array; rows beyond what the caller knows of mean nothing."""
+        return self._buffer
+
     def products(self, queries: Floats, rows: Rows) -> Floats:
-        """Inner products `(q, len(rows))`, each computed alike, so that equal vectors get equal scores wherever they lie."""
-        queries, vectors = np.ascontiguousarray(queries, np.float32), self._buffer
-        wanted = np.ascontiguousarray(np.broadcast_to(rows, (len(queries), len(rows))), np.int64)
-        scores = np.empty(wanted.shape, np.float32)
-        if scores.size:
-            faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]  # SWIG makes it at import
-                faiss.swig_ptr(scores),
-                faiss.swig_ptr(queries),
-                faiss.swig_ptr(vectors),
-                faiss.swig_ptr(wanted),
-                queries.shape[1],
-                len(queries),
-                len(rows),
-            )
-        return scores
+        """Inner products `(q, len(rows))`."""
+        return inner_products(queries, self._buffer, rows)
+
+
+def inner_products(queries: Floats, vectors: Floats, rows: Rows) -> Floats:
+    """`(q, len(rows))` of `queries` with `rows` of `vectors`, each computed alike: equal vectors get equal scores wherever they lie."""
+    queries = np.ascontiguousarray(queries, np.float32)
+    wanted = np.ascontiguousarray(np.broadcast_to(rows, (len(queries), len(rows))), np.int64)
+    scores = np.empty(wanted.shape, np.float32)
+    if scores.size:
+        faiss.fvec_inner_products_by_idx(  # type: ignore[attr-defined]  # SWIG makes it at import
+            faiss.swig_ptr(scores),
+            faiss.swig_ptr(queries),
+            faiss.swig_ptr(vectors),
+            faiss.swig_ptr(wanted),
+            queries.shape[1],
+            len(queries),
+            len(rows),
+        )
+    return scores

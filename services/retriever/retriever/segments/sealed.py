@@ -1,0 +1,151 @@
+"""A sealed segment: an immutable, mapped piece of a vector space. Knows nothing of which of its rows are dead.
+
+Its rows lie in the order of their clusters, so that the vectors near a query also lie near each other on disk and in memory.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import faiss
+import numpy as np
+
+from retriever.allowed import Allowed
+from retriever.items import Bools, Floats, Rows
+from retriever.segments.clusters import Clusters
+from retriever.segments.entry import Entry, SegmentDamaged
+from retriever.segments.files import GRAPH_PAD, flat_pad, map_index
+from retriever.segments.kinds import KINDS, Kind
+from retriever.segments.scan import exact, padded, probed
+from retriever.spread import Moments
+
+SUFFIXES = ("vectors", "index", "numbers", "versions", "shape")
+DENSE = 4
+"""A table of all numbers in the range is kept while the range is at most this many times the rows."""
+FEW = 8
+"""Fewer allowed rows than one in this many are looked up, more are found by a look at every row."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Vectors of versions `lo` <= v < `hi`; `numbers` and `versions` `(n,)` int64, `vectors` `(n, dim)` float32 mapped."""
+
+    kind: str
+    lo: int
+    hi: int
+    numbers: Rows
+    versions: Rows
+    vectors: Floats
+    moments: Moments
+    clusters: Clusters
+    _index: Any
+    _mapped: tuple[Any, ...]
+    """What the index reads from and FAISS does not keep alive."""
+
+    @classmethod
+    def open(cls, folder: Path, entry: Entry) -> Self:
+        """Raises SegmentDamaged, naming the file and the reason, before FAISS or numpy has read any of it."""
+        if entry.kind not in KINDS:
+            raise SegmentDamaged(f"segment {entry.name!r} is of kind {entry.kind!r}; this version knows {', '.join(sorted(KINDS))}")
+        paths = {suffix: folder / f"{entry.name}.{suffix}" for suffix in SUFFIXES}
+        if lost := {path.name for path in paths.values()} ^ set(entry.files):
+            raise SegmentDamaged(f"the manifest of segment {entry.name!r} does not match its kind: {', '.join(sorted(lost))}")
+        for path in paths.values():
+            entry.files[path.name].verify(path)
+        return cls._open(paths, entry)
+
+    @classmethod
+    def _open(cls, paths: dict[str, Path], entry: Entry) -> Self:
+        with np.load(paths["shape"], allow_pickle=False) as shape:
+            centroids, starts, total, outer = shape["centroids"], shape["starts"], shape["total"], shape["outer"]
+        dimension, pad = len(total), flat_pad(len(total))
+        flat, vectors_mapping = map_index(paths["vectors"], pad)
+        index, index_mapping = map_index(paths["index"], GRAPH_PAD, faiss.IO_FLAG_SKIP_STORAGE)
+        if KINDS[entry.kind].on_vectors:
+            index.storage, index.own_fields = flat, False
+        offset = vectors_mapping.size - 4 * entry.rows * dimension
+        return cls(
+            entry.kind,
+            entry.lo,
+            entry.hi,
+            np.load(paths["numbers"], mmap_mode="r", allow_pickle=False),
+            np.load(paths["versions"], mmap_mode="r", allow_pickle=False),
+            np.ndarray((entry.rows, dimension), np.float32, vectors_mapping, offset),
+            Moments(entry.rows, total, outer),
+            Clusters(centroids, starts),
+            index,
+            (flat, vectors_mapping, index_mapping),
+        )
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def _kind(self) -> Kind:
+        return KINDS[self.kind]
+
+    @cached_property
+    def _inverse(self) -> tuple[Rows, Rows] | Any:
+        """Local rows by number: one int32 table over the range, or the sorted numbers with their rows."""
+        first, last = int(self.numbers.min()), int(self.numbers.max())
+        if last - first < DENSE * len(self):
+            table = np.full(last - first + 1, -1, np.int32)
+            table[self.numbers - first] = np.arange(len(self), dtype=np.int32)
+            return first, table
+        order = np.argsort(self.numbers)
+        return self.numbers[order], order
+
+    def locate(self, numbers: Rows) -> Rows:
+        """The local row of each item number `(m,)`, -1 where it has none here."""
+        keys, rows = self._inverse
+        if isinstance(keys, int):
+            places = numbers - keys
+            inside = (places >= 0) & (places < len(rows))
+            return np.where(inside, rows[np.where(inside, places, 0)], -1).astype(np.int64)
+        places = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
+        return np.where(keys[places] == numbers, rows[places], -1)
+
+    def rows(self, allowed: Allowed) -> Rows:
+        """The local rows of the allowed items, ascending."""
+        if allowed.count * FEW < len(self):
+            found = self.locate(allowed.rows())
+            return np.sort(found[found >= 0])
+        return np.flatnonzero(self.marked(allowed))
+
+    def marked(self, allowed: Allowed) -> Bools:
+        """For each local row whether it is allowed."""
+        return allowed.bools(int(self.numbers.max()) + 1)[self.numbers]
+
+    def effort(self, n: int) -> int:
+        """What recall@n of .98 needs here."""
+        return self._kind.effort(len(self), n)
+
+    def search(self, queries: Floats, n: int, effort: int) -> tuple[Floats, Rows]:
+        """The about nearest `n` by inner product for each query `(q, dim)`, dead rows too.
+
+        Returns scores float32 and item numbers int64, both `(q, n)`, best first, filled up with -inf and -1.
+        """
+        queries = np.ascontiguousarray(queries, np.float32)
+        wanted = min(n, len(self))
+        effort = max(effort, wanted)
+        scores, found = self._index.search(queries, wanted, params=self._kind.parameters(effort, None))
+        missing = found < 0
+        return padded(np.where(missing, -np.inf, scores), np.where(missing, -1, self.numbers[found]), n)
+
+    def scan(self, queries: Floats, n: int, allowed: Allowed, share: float | None) -> tuple[Floats, Rows]:
+        """The nearest `n` of the allowed rows, in the shape of `search`.
+
+        Exact when `share` is None. Otherwise each query scores the allowed rows of the clusters nearest to it, until these are `share` of
+        all allowed rows here and enough to trust.
+        """
+        return self.scan_rows(queries, n, self.rows(allowed), share)
+
+    def scan_rows(self, queries: Floats, n: int, rows: Rows, share: float | None) -> tuple[Floats, Rows]:
+        """`scan` of local `rows`, which must ascend."""
+        queries = np.ascontiguousarray(queries, np.float32)
+        if share is None:
+            scores, found = exact(self.vectors, queries, n, rows, self.numbers)
+        else:
+            scores, found = probed(self.vectors, queries, n, rows, self.numbers, self.clusters, share)
+        return padded(scores, found, n)
