@@ -15,6 +15,7 @@ RetrieverError
 ├── LineRefused           a line of a bulk write; the lines before it are stored
 ├── GenerationNotReached  this store is older than what was asked for
 ├── FilterUnsupported     the backend can not evaluate this filter exactly
+├── ItemTooLarge          the backend has no room for an item of this size
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
 ├── IndexNotLoaded        asked before the index was built
@@ -103,6 +104,10 @@ class GenerationNotReached(RetrieverError):
 
 class FilterUnsupported(RetrieverError):
     """This backend can not evaluate the filter exactly, and does not answer approximately."""
+
+
+class ItemTooLarge(RetrieverError):
+    """The backend can not hold an item with so many or so long values."""
 
 
 class SpaceRowRefused(RetrieverError):
