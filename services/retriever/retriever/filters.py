@@ -228,7 +228,8 @@ class Columns:
             case Contains(word):
                 return self._any(name, (word,), count) & self._noted(self._lists, name, count)
             case Exists(wanted):
-                return self._noted(self._has, name, count) == wanted
+                has = self._noted(self._has, name, count)
+                return has if wanted else ~has
 
     def _noted(self, noted: Mapping[str, "array[int]"], name: str, count: int) -> Bools:
         mask, rows = np.zeros(count, np.bool_), self._rows(noted.get(name, array("q")))

@@ -1,0 +1,184 @@
+"""The changes since a base was frozen, as columns that only grow. Knows nothing of the base.
+
+One writer appends; readers say how many rows they know of. What is written in a row never changes but for `ended`, and a buffer that is
+too short is replaced by a longer copy, so that a reader who still holds the old one sees the same rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.bitmaps import Numbers
+from retriever.filters import AnyOf, Condition, Contains, Range, float_of, is_number
+from retriever.items import AttributeValue, Bools, Doubles
+
+Kind = TypeVar("Kind", bound=np.generic)
+MISSING, WORD, LIST, NUMBER, FALSE, TRUE = range(6)
+NEVER, FAILED, REMOVED = np.iinfo(np.int64).max, 0, -1
+"""In `ended`, instead of the row that replaced this one: nothing did; it was never finished; it says that the item is gone."""
+
+
+class Growing(Generic[Kind]):
+    """A buffer with places to spare, filled with `fill`."""
+
+    def __init__(self, dtype: type[Kind], fill: float) -> None:
+        self._fill, self.buffer = fill, np.full(64, fill, dtype)
+
+    def put(self, at: int, value: float) -> None:
+        """Writes place `at`."""
+        if at >= len(self.buffer):
+            longer = np.full(max(2 * len(self.buffer), at + 1), self._fill, self.buffer.dtype)
+            longer[: len(self.buffer)] = self.buffer
+            self.buffer = longer
+        self.buffer[at] = value
+
+    def upto(self, count: int) -> NDArray[Kind]:
+        """The first `count` places."""
+        if len(buffer := self.buffer) >= count:
+            return buffer[:count]
+        return np.concatenate((buffer, np.full(count - len(buffer), self._fill, buffer.dtype)))
+
+
+class LogColumn:
+    """One attribute: per row its kind and number, and pairs of a row and the code of a word, in the order of rows."""
+
+    def __init__(self) -> None:
+        self.kinds: Growing[np.uint8] = Growing(np.uint8, MISSING)
+        self.numbers: Growing[np.float64] = Growing(np.float64, np.nan)
+        self.codes: dict[str, int] = {}
+        self.pairs = 0
+        self.pair_rows: Growing[np.int64] = Growing(np.int64, NEVER)
+        self.pair_codes: Growing[np.int64] = Growing(np.int64, 0)
+
+    def put(self, row: int, value: AttributeValue) -> None:
+        """Notes the value of a row beyond all before it."""
+        if isinstance(value, str | tuple | list):
+            for word in (value,) if isinstance(value, str) else dict.fromkeys(value):
+                self.pair_codes.put(self.pairs, self.codes.setdefault(word, len(self.codes)))
+                self.pair_rows.put(self.pairs, row)
+                self.pairs += 1
+            self.kinds.put(row, WORD if isinstance(value, str) else LIST)
+        elif isinstance(value, bool):
+            self.kinds.put(row, TRUE if value else FALSE)
+        else:
+            self.numbers.put(row, float_of(value))
+            self.kinds.put(row, NUMBER)
+
+    def lookup(self, condition: Condition, count: int) -> Bools:
+        """Which of the first `count` rows meet an `AnyOf`, `Range`, `Contains` or `Exists(True)`."""
+        match condition:
+            case AnyOf(values):
+                return self._any_of(values, count)
+            case Range():
+                return _between(self.numbers.upto(count), condition)
+            case Contains(word):
+                listed: Bools = self.kinds.upto(count) == LIST
+                return self._has_word([word], count) & listed
+            case _:
+                present: Bools = self.kinds.upto(count) != MISSING
+                return present
+
+    def _any_of(self, values: Sequence[bool | int | float | str], count: int) -> Bools:
+        found = self._has_word([value for value in values if isinstance(value, str)], count)
+        for truth in {value for value in values if isinstance(value, bool)}:
+            found |= self.kinds.upto(count) == (TRUE if truth else FALSE)
+        if numbers := [float_of(value) for value in values if is_number(value)]:
+            found |= np.isin(self.numbers.upto(count), numbers)
+        return found
+
+    def _has_word(self, words: Sequence[str], count: int) -> Bools:
+        found = np.zeros(count, np.bool_)
+        codes = [code for word in words if (code := self.codes.get(word)) is not None]
+        if codes:
+            rows = self.pair_rows.buffer
+            known = int(rows.searchsorted(count))
+            wanted = np.zeros(len(self.codes), np.bool_)
+            wanted[codes] = True
+            found[rows[:known][wanted[self.pair_codes.upto(known)]]] = True
+        return found
+
+    def part(self, first: int, count: int) -> "LogColumn":
+        """A copy of the rows from `first` up to `count`, counted anew from 0."""
+        copy, rows = LogColumn(), self.pair_rows.buffer
+        low, high = rows.searchsorted([first, count]).tolist()
+        copy.kinds.buffer, copy.numbers.buffer = self.kinds.upto(count)[first:].copy(), self.numbers.upto(count)[first:].copy()
+        copy.pair_rows.buffer, copy.pair_codes.buffer = rows[low:high] - first, self.pair_codes.upto(high)[low:].copy()
+        copy.codes, copy.pairs = dict(self.codes), high - low
+        return copy
+
+
+def _between(numbers: Doubles, ends: Range) -> Bools:
+    inside = ~np.isnan(numbers)
+    for end, meets in ((ends.gte, np.greater_equal), (ends.gt, np.greater), (ends.lte, np.less_equal), (ends.lt, np.less)):
+        if end is not None:
+            inside &= meets(numbers, end)
+    return inside
+
+
+class Log:
+    """Rows of changed items: their numbers, the row in which each one ended, and their attributes."""
+
+    def __init__(self) -> None:
+        self.length = self.counted = 0
+        """Rows written, and those that the newest value knows of; they differ after a failure."""
+        self.numbers: Growing[np.uint32] = Growing(np.uint32, 0)
+        self.ended: Growing[np.int64] = Growing(np.int64, FAILED)
+        self.columns: dict[str, LogColumn] = {}
+        self._row_of: dict[int, int] = {}
+
+    def put(self, numbers: Sequence[int], attributes: Sequence[Mapping[str, AttributeValue] | None]) -> int:
+        """Appends a row per item, None for one that is gone, and returns how many rows there are then.
+
+        Rows whose writing fails stay, and count for nobody.
+        """
+        first = self.length
+        self.length += len(numbers)
+        for row, (number, values) in enumerate(zip(numbers, attributes, strict=True), first):
+            self.numbers.put(row, number)
+            self.ended.put(row, FAILED)
+            for name, value in (values or {}).items():
+                if name not in self.columns:
+                    self.columns[name] = LogColumn()
+                self.columns[name].put(row, value)
+        for row, (number, values) in enumerate(zip(numbers, attributes, strict=True), first):
+            self._finish(row, number, REMOVED if values is None else NEVER)
+        self.counted = self.length
+        return self.length
+
+    def _finish(self, row: int, number: int, ended: int) -> None:
+        before = self._row_of.get(number)
+        if before is not None and self.ended.buffer[before] != REMOVED:
+            self.ended.put(before, row)
+        self.ended.put(row, ended)
+        self._row_of[number] = row
+
+    def part(self, first: int, count: int) -> "Log":
+        """A copy of the rows from `first` up to `count`, as they were when there were no others."""
+        copy = Log()
+        copy.columns = {name: column.part(first, count) for name, column in list(self.columns.items())}
+        ended = self.ended.upto(count)[first:].tolist()
+        for row, number in enumerate(self.numbers.upto(count)[first:].tolist()):
+            copy.numbers.put(row, number)
+            if ended[row] == FAILED:
+                copy.ended.put(row, FAILED)
+            else:
+                copy._finish(row, number, REMOVED if ended[row] == REMOVED else NEVER)
+        copy.length = copy.counted = count - first
+        return copy
+
+    def lookup(self, name: str, condition: Condition, count: int) -> Bools:
+        """Which of the first `count` rows meet the condition, whether they still count or not."""
+        column = self.columns.get(name)
+        return column.lookup(condition, count) if column else np.zeros(count, np.bool_)
+
+    def latest(self, count: int) -> Bools:
+        """Which of the first `count` rows no later one of them replaced or removed."""
+        still: Bools = self.ended.upto(count) >= count
+        return still
+
+    def changed(self, count: int) -> Numbers:
+        """The numbers of the items that the first `count` rows change, as often as they do."""
+        written: Numbers = self.numbers.upto(count)[self.ended.upto(count) != FAILED]
+        return written
