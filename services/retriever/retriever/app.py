@@ -1,15 +1,19 @@
 """Puts the retriever together: settings in, application out. Knows nothing of how its parts work."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing
+from functools import partial
 
 from fastapi import FastAPI
 
 from retriever.api import ROUTES, STATUSES
+from retriever.builder import Builder
 from retriever.claim import held
 from retriever.errors import IndexNotLoaded
 from retriever.library import Library
+from retriever.maintenance import keep_up
 from retriever.metrics import RetrieverMetrics
 from retriever.settings import Settings
 from retriever.workers import Workers
@@ -32,16 +36,25 @@ def build(settings: Settings) -> FastAPI:
         with ExitStack() as stack:
             stack.enter_context(held(settings.state_dir))
             workers = stack.enter_context(closing(Workers(settings.search_threads)))
-            library = stack.enter_context(closing(await workers.write(Library, settings.state_dir / FILE, settings.borrowed_from)))
+            opening = partial(Library, settings.state_dir / FILE, settings.borrowed_from, fsync=settings.fsync, kind=settings.index_kind)
+            library = stack.enter_context(closing(await workers.write(opening)))
             stack.callback(workers.close)  # before the library, which what was begun still needs
-            LOG.info("index_built", items=len(library.view), seconds=round(time.perf_counter() - started, 3))
-            metrics.items.set(len(library.view))
-            for state in library.spaces():
+            builder = stack.enter_context(closing(Builder()))
+            LOG.info("index_built", items=len(library), seconds=round(time.perf_counter() - started, 3))
+            metrics.items.set(len(library))
+            metrics.show(library.spaces(), library.generation)
+            for state in library.uploads():
                 metrics.space_rows.labels(state.name).set(state.rows)
             app.state.library, app.state.workers, app.state.proposals = library, workers, settings.candidates_per_source
             opened.append((library, workers))
             stack.callback(opened.clear)
-            yield
+            building = asyncio.create_task(keep_up(library, workers, builder, settings.build_threads, metrics))
+            try:
+                yield
+            finally:
+                building.cancel()
+                builder.close()
+                await asyncio.gather(building, return_exceptions=True)
 
     async def ready() -> None:
         if not opened:

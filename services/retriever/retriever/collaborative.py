@@ -11,9 +11,9 @@ from typing import Self
 
 import numpy as np
 
+from retriever.centred import Centred
 from retriever.items import Bools, Doubles, Rows
 from retriever.loans import Loans
-from retriever.segments.flat import FlatSegment
 from retriever.spaces import Neighbours, Upload, Vectors
 
 COLD = -1
@@ -40,31 +40,29 @@ class Collaborative:
     loans: Loans
 
     @classmethod
-    def over(cls, upload: Upload, lenders: int, segment: FlatSegment, ids: Sequence[str], live: Bools) -> Self | None:
-        """Of all rows, whose `ids` are given; None for an empty space. Each cold item gets `lenders` lenders."""
+    def over(cls, upload: Upload, lenders: int, centred: Centred, ids: Sequence[tuple[int, str]], live: Bools) -> Self | None:
+        """Of all rows, of which the living ones' `ids` are given; None for an empty space. Each cold item gets `lenders` lenders."""
         if not isinstance(upload.content, Neighbours | Vectors):
             return None
         said = says_something(upload)
         number_of = {name: number for number, name in enumerate(upload.ids) if said[number]}
         empty = cls(upload, upload.content, number_of, np.empty(0, np.int64), Loans.none(lenders))
-        return empty.changed(segment, ids, live)
+        return empty.changed(centred, ids, live)
 
-    def changed(self, segment: FlatSegment, new_ids: Sequence[str], live: Bools) -> Self:
-        """With `new_ids` in the rows after the present ones, and `live` `(count,)` as it is now."""
-        new = np.arange(len(self.number), len(live))
-        arrived = np.fromiter((self.number_of.get(name, COLD) for name in new_ids), np.int64, len(new))
-        number = np.concatenate((self.number, arrived))
+    def changed(self, centred: Centred, changed: Sequence[tuple[int, str]], live: Bools) -> Self:
+        """With the rows and ids of what came or has another vector now, and `live` `(count,)` as it is now."""
+        number = np.full(len(live), COLD, np.int64)
+        number[: len(self.number)] = self.number
+        for row, name in changed:
+            number[row] = self.number_of.get(name, COLD)
         warm = live & (number != COLD)
-        loans = self.loans.changed(segment, warm, live & ~warm, new)
+        new = np.fromiter((row for row, _ in changed), np.int64, len(changed))
+        loans = self.loans.changed(centred, warm, live & ~warm, new)
         return replace(self, number=number, loans=loans)
 
     def without_loans(self) -> Self:
         """For a new centre: everybody's lenders are to be searched anew."""
         return replace(self, loans=Loans.none(self.loans.lenders.shape[1]))
-
-    def moved(self, live: Bools, to: Rows) -> Self:
-        """After compaction: only live rows are left, and row r has become row `to[r]`."""
-        return replace(self, number=self.number[live], loans=self.loans.moved(to))
 
     def voice(self, row: int) -> Rows:
         """The warm rows that speak for `row`: itself, or its lenders; none when there is nobody."""

@@ -19,6 +19,7 @@ RetrieverError
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
 ├── IndexNotLoaded        asked before the index was built
+├── BuildFailed           a segment or base of attributes could not be built
 ├── FolderTaken           another process uses the state folder
 ├── FolderNotEmpty        restored into a folder that holds something
 ├── StorageAway           object storage can not be reached, or refuses
@@ -124,6 +125,10 @@ class NothingToRetrieve(RetrieverError):
 
 class IndexNotLoaded(RetrieverError):
     """Asked before the index was built from the catalogue."""
+
+
+class BuildFailed(RetrieverError):
+    """A segment or a base of attributes could not be built; the index stays as it is."""
 
 
 class FolderTaken(RetrieverError):

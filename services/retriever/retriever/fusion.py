@@ -5,7 +5,7 @@ A raw score becomes standard deviations above the source's mean over the whole s
     score(x) = sum over sources s of weight_s * (raw_s(x) - mean_s) / std_s
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +42,9 @@ def fuse(sources: Mapping[str, Source], weights: Mapping[str, float], pool: Rows
     return Fused(scores, raw, standard)
 
 
-def first_places(scores: Doubles, id_of: Callable[[int], str], k: int) -> list[int]:
+def first_places(scores: Doubles, ids_of: Callable[[list[int]], Sequence[str]], k: int) -> list[int]:
     """Places of the `k` largest `scores`, best first; of equal ones the smaller id."""
     last = np.partition(scores, len(scores) - k)[len(scores) - k] if len(scores) > k else -np.inf
     places: list[int] = np.flatnonzero(scores >= last).tolist()
-    return sorted(places, key=lambda place: (-scores[place], id_of(place)))[:k]
+    name_of = dict(zip(places, ids_of(places), strict=True))
+    return sorted(places, key=lambda place: (-scores[place], name_of[place]))[:k]

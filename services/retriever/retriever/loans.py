@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.centred import Centred
 from retriever.items import Bools, Doubles, Floats, Rows
-from retriever.segments.flat import FlatSegment
 
 NOBODY = -1
 ROUNDING = 1e-5
@@ -31,23 +31,20 @@ class Loans:
     def none(cls, p: int) -> Self:
         return cls(np.empty(0, np.int64), np.empty((0, p), np.int32), np.empty(0, np.float32))
 
-    def changed(self, segment: FlatSegment, warm: Bools, cold: Bools, new: Rows) -> "Loans":
-        """For the present `warm` and `cold` rows `(count,)`, of which the rows `new` have just come; only what changed is searched."""
+    def changed(self, centred: Centred, warm: Bools, cold: Bools, new: Rows) -> "Loans":
+        """For the present `warm` and `cold` rows `(count,)`, of which `new` have just come or moved; only what changed is searched."""
         rows = np.flatnonzero(cold)
         lenders = np.full((len(rows), self.lenders.shape[1]), NOBODY, np.int32)
         weakest = np.full(len(rows), -np.inf, np.float32)
         known, place = np.isin(rows, self.cold), np.searchsorted(self.cold, rows)
         lenders[known], weakest[known] = self.lenders[place[known]], self.weakest[place[known]]
-        gone = ((lenders != NOBODY) & ~warm[lenders]).any(axis=1)
-        stale = ~known | gone | _beaten(segment, rows, weakest, new[warm[new]])
+        fresh = np.zeros(len(cold), np.bool_)
+        fresh[new] = True
+        gone = ((lenders != NOBODY) & (~warm[lenders] | fresh[lenders])).any(axis=1)
+        stale = ~known | fresh[rows] | gone | _beaten(centred, rows, weakest, new[warm[new]])
         if stale.any():
-            lenders[stale], weakest[stale] = _search(segment, rows[stale], warm, lenders.shape[1])
+            lenders[stale], weakest[stale] = _search(centred, rows[stale], np.flatnonzero(warm), lenders.shape[1])
         return Loans(rows, lenders, weakest)
-
-    def moved(self, to: Rows) -> "Loans":
-        """After compaction: row r has become row `to[r]`."""
-        lenders = np.where(self.lenders == NOBODY, NOBODY, to[self.lenders]).astype(np.int32)
-        return Loans(to[self.cold], lenders, self.weakest)
 
     @property
     def served(self) -> Bools:
@@ -75,22 +72,17 @@ def _mean_lent(lenders: NDArray[np.int32], scores: Doubles) -> Doubles:
     return means
 
 
-def _beaten(segment: FlatSegment, cold: Rows, weakest: Floats, arrived: Rows) -> Bools:
+def _beaten(centred: Centred, cold: Rows, weakest: Floats, arrived: Rows) -> Bools:
     """Which cold rows one of the warm rows that `arrived` may be nearer to than their weakest lender."""
     if not len(cold) or not len(arrived):
         return np.zeros(len(cold), np.bool_)
-    nearest, _ = segment.nearest(segment.take(cold), 1, _mask(arrived))
-    return nearest[:, 0] >= weakest - ROUNDING
+    nearest, _ = centred.nearest(centred.seen(cold), 1, arrived)
+    beaten: Bools = nearest[:, 0] >= weakest - ROUNDING
+    return beaten
 
 
-def _mask(rows: Rows) -> Bools:
-    mask = np.zeros(int(rows.max()) + 1, np.bool_)
-    mask[rows] = True
-    return mask
-
-
-def _search(segment: FlatSegment, rows: Rows, warm: Bools, p: int) -> tuple[NDArray[np.int32], Floats]:
-    scores, found = segment.nearest(segment.take(rows), p, warm)
+def _search(centred: Centred, rows: Rows, warm: Rows, p: int) -> tuple[NDArray[np.int32], Floats]:
+    scores, found = centred.nearest(centred.seen(rows), p, warm)
     lenders = np.full((len(rows), p), NOBODY, np.int32)
     lenders[:, : found.shape[1]] = np.sort(found, axis=1)  # summed in this order, the same lenders give exactly the same mean
     return lenders, scores[:, -1] if found.shape[1] == p else np.full(len(rows), -np.inf, np.float32)

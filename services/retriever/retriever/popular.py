@@ -27,24 +27,22 @@ class Popular:
     spread: Spread
 
     @classmethod
-    def over(cls, upload: Upload, ids: Sequence[str], live: Bools, loans: Loans | None) -> Self | None:
-        """Of all rows, whose `ids` are given; None for an empty space."""
+    def over(cls, upload: Upload, ids: Sequence[tuple[int, str]], live: Bools, loans: Loans | None) -> Self | None:
+        """Of all rows, of which the living ones' `ids` are given; None for an empty space."""
         if not isinstance(upload.content, Scores):
             return None
         scores, none = upload.content.scores, np.empty(0)
         score_of = dict(zip(upload.ids, scores.tolist(), strict=True))
         return cls(upload, score_of, float(scores.min()), none, none, Spread(0.0, 0.0)).changed(ids, live, loans)
 
-    def changed(self, new_ids: Sequence[str], live: Bools, loans: Loans | None) -> Self:
-        """With `new_ids` in the rows after the present ones, and `live` `(count,)` and `loans` as they are now."""
-        arrived = np.fromiter((self.score_of.get(name, np.nan) for name in new_ids), np.float64, len(new_ids))
-        own = np.concatenate((self.own, arrived))
+    def changed(self, new: Sequence[tuple[int, str]], live: Bools, loans: Loans | None) -> Self:
+        """With the rows and ids of what is `new`, and `live` `(count,)` and `loans` as they are now."""
+        own = np.full(len(live), np.nan)
+        own[: len(self.own)] = self.own
+        for row, name in new:
+            own[row] = self.score_of.get(name, np.nan)
         scores = np.where(np.isnan(own), self.lowest, own)
         if loans:
             lent, borrowing = loans.means(scores), np.isnan(own[loans.cold]) & loans.served
             scores[loans.cold[borrowing]] = lent[borrowing]
         return replace(self, own=own, scores=scores, spread=Spread.of(scores[live]))
-
-    def moved(self, live: Bools) -> Self:
-        """After compaction: only live rows are left."""
-        return replace(self, own=self.own[live], scores=self.scores[live])

@@ -4,12 +4,12 @@ Every source with something to say proposes its own best rows; every proposed ro
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from retriever.errors import EmbeddingInvalid, NothingToRetrieve
-from retriever.filters import Condition, passing, rows_of
+from retriever.filters import Expression
 from retriever.fusion import first_places, fuse, union
 from retriever.items import Doubles, Item, Rows
 from retriever.sources import Content, LikedTogether, Prior, Query, Similar, Source
@@ -25,7 +25,7 @@ class Question:
     queries: Sequence[Query] = ()
     liked: Sequence[str] = ()
     exclude: Sequence[str] = ()
-    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    filter: Expression | None = None
     k: int = 20
 
 
@@ -64,42 +64,43 @@ def retrieve(view: View, question: Question, proposals: int) -> Answer:
     Raises NothingToRetrieve when no source with a positive weight has anything to go by, EmbeddingInvalid for a wrong dimension.
     """
     with stage("filter"):
-        liked = rows_of(dict.fromkeys(question.liked), view.row_of)
-        allowed = passing(question.conditions, view.shelf.columns, view.row_of, view.live)
-        allowed[liked] = False
-        allowed[rows_of(question.exclude, view.row_of)] = False
-        searched = int(np.count_nonzero(allowed))
+        liked = view.numbers(question.liked)
+        excluded = np.concatenate((liked, view.numbers(question.exclude)))
+        allowed = view.allowed(question.filter, excluded)
     with stage("prepare"):
         sources = speaking(view, question, liked)
     with stage("search"):
         proposed = {name: source.top(allowed, proposals) for name, source in sources.items()}
-        pool = np.flatnonzero(allowed) if searched <= proposals else union(proposed.values(), len(allowed))
+        pool = allowed.rows() if allowed.count <= proposals else union(proposed.values(), view.count)
     with stage("score"):
         fused = fuse(sources, question.weights, pool)
-        best = first_places(fused.scores, lambda place: view.item(int(pool[place])).id, question.k)
+        best = first_places(fused.scores, lambda places: view.ids(pool[places].tolist()), question.k)
     with stage("explain"):
         rows = pool[best]
         said = {
             name: _said(source, rows, fused.raw[name][best], fused.standard[name][best], proposed[name][0])
             for name, source in sources.items()
         }
+        items = view.items(rows.tolist())
         found = [
-            Found(view.item(row), score, {name: of[at] for name, of in said.items()})
+            Found(items[row], score, {name: of[at] for name, of in said.items()})
             for at, (row, score) in enumerate(zip(rows.tolist(), fused.scores[best].tolist(), strict=True))
+            if row in items
         ]
-    unknown = [name for name in dict.fromkeys(question.liked) if name not in view.row_of]
-    return Answer(found, unknown, searched, len(pool))
+    known = set(view.ids(liked.tolist()))
+    unknown = [name for name in dict.fromkeys(question.liked) if name not in known]
+    return Answer(found, unknown, allowed.count, len(pool))
 
 
 def speaking(view: View, question: Question, liked: Rows) -> dict[str, Source]:
     """The sources that have a positive weight and something to go by."""
     _check_dimensions(view, question.queries)
-    queries = question.queries if len(view) else ()
+    queries = question.queries if view.living.count else ()
     made: dict[str, Callable[[], Source | None]] = {
         "content": lambda: Content(view, queries) if queries else None,
         "similar": lambda: Similar(view, liked) if len(liked) else None,
         "collaborative": lambda: LikedTogether.of_liked(view, liked) or LikedTogether.of_queries(view, queries),
-        "popular": lambda: Prior(view) if view.popular and len(view) else None,
+        "popular": lambda: Prior(view) if view.popular and view.living.count else None,
     }
     wanted = {name: make() for name, make in made.items() if question.weights.get(name, 0.0) > 0}
     if sources := {name: source for name, source in wanted.items() if source is not None}:
@@ -115,7 +116,7 @@ def _said(source: Source, rows: Rows, raw: Doubles, standard: Doubles, own: Rows
 
 
 def _check_dimensions(view: View, queries: Sequence[Query]) -> None:
-    dimension = view.moments.total.size
+    dimension = view.content.dimension if view.content else 0
     for query in queries:
         if dimension and len(query.embedding) != dimension:
             raise EmbeddingInvalid(
@@ -126,9 +127,9 @@ def _check_dimensions(view: View, queries: Sequence[Query]) -> None:
 
 def _why_nothing(view: View, question: Question) -> str:
     if not len(view):
-        return "The catalogue is empty; add items with POST /v1/items first."
+        return "The catalogue is empty; add items with PUT /v1/items first."
     wanted = ", ".join(f"{name} {weight:g}" for name, weight in question.weights.items()) or "none"
-    known = sum(name in view.row_of for name in question.liked)
+    known = len(view.numbers(question.liked))
     return (
         f"No source can answer (weights: {wanted}; {len(question.queries)} queries, {known} known of {len(question.liked)} liked ids). "
         "Send a positive weight for content with queries, for similar or collaborative with known ids in liked, or for popular once "

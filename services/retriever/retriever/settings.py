@@ -24,3 +24,11 @@ class Settings(ServiceSettings):
     borrowed_from: int = Field(
         default=10, ge=1, le=1_000, description="Text-nearest items whose interactions stand in for those that an item has not."
     )
+    fsync: bool = Field(
+        default=True,
+        description="Whether an acknowledged write is on the disk (survives loss of power) or with the system (survives kill -9 only).",
+    )
+    index_kind: str = Field(
+        default="hnsw", pattern="^(hnsw|ivf-sq8|ivf-pq)$", description="Kind of index of the first vector space; others name theirs."
+    )
+    build_threads: int = Field(default=1, ge=1, le=64, description="Threads of the process that builds segments beside the service.")

@@ -2,7 +2,7 @@
 
 source         raw score of row x                                                       spread over all live rows
 content        sum_q w_q cos(q, x) / sum_q w_q over the queries                         closed form
-similar        largest cosine with a liked item, both seen from the catalogue's centre  scan
+similar        largest cosine with a liked item, both seen from the catalogue's centre  scan, of a sample of many
 collaborative  sum over the voices v of W[v, x], or cosine with their mean vector       scan
 popular        the uploaded score                                                       known beforehand
 
@@ -15,9 +15,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from retriever.allowed import Allowed
+from retriever.bitmaps import of_numbers
 from retriever.collaborative import COLD
-from retriever.items import Bools, Doubles, Floats, Rows
+from retriever.items import Doubles, Floats, Rows
 from retriever.spread import Spread
+from retriever.vectorspace import EXACT_ROWS
 from retriever.view import View
 
 
@@ -37,7 +40,7 @@ class Source(Protocol):
     def spread(self) -> Spread:
         """Of the raw scores over all live rows."""
 
-    def top(self, allowed: Bools, n: int) -> list[Rows]:
+    def top(self, allowed: Allowed, n: int) -> list[Rows]:
         """Lists of at most `n` allowed rows, best first; the first list is the source's own ranking."""
 
     def raw(self, rows: Rows) -> Doubles:
@@ -51,23 +54,24 @@ class Content:
     """Near the queries: each query proposes, and so does their weighted mean, which ranks."""
 
     def __init__(self, view: View, queries: Sequence[Query]) -> None:
-        self._segment, self._queries = view.shelf.segment, queries
+        assert view.content is not None
+        self._space, self._queries = view.content, queries
         self._embeddings = np.stack([query.embedding for query in queries])
         self._weights = np.array([query.weight for query in queries])
         mean = weighted_mean(queries)
-        self._mean, self.spread = mean[np.newaxis], view.moments.spread(mean)
+        self._mean, self.spread = mean[np.newaxis], self._space.moments.spread(mean)
 
-    def top(self, allowed: Bools, n: int) -> list[Rows]:
+    def top(self, allowed: Allowed, n: int) -> list[Rows]:
         asked = self._mean if len(self._queries) == 1 else np.concatenate((self._mean, self._embeddings))
-        scores, rows = self._segment.nearest(asked, n, allowed)
-        return [_ordered(*found) for found in zip(scores, rows, strict=True)]
+        found = self._space.nearest(asked, n, allowed)
+        return [_ordered(scores[rows >= 0], rows[rows >= 0]) for scores, rows in zip(found.scores, found.numbers, strict=True)]
 
     def raw(self, rows: Rows) -> Doubles:
-        scores: Doubles = self._segment.products(self._mean, rows)[0].astype(np.float64)
+        scores: Doubles = self._space.products(self._mean, rows)[0].astype(np.float64)
         return scores
 
     def found_by(self, rows: Rows) -> list[str | None]:
-        shares = self._weights[:, np.newaxis] * self._segment.products(self._embeddings, rows)
+        shares = self._weights[:, np.newaxis] * self._space.products(self._embeddings, rows)
         return [self._queries[best].label for best in shares.argmax(axis=0)]
 
 
@@ -76,26 +80,44 @@ class Scanned:
 
     _scores: Doubles
 
-    def top(self, allowed: Bools, n: int) -> list[Rows]:
-        return [best_rows(self._scores, allowed, n)]
+    def top(self, allowed: Allowed, n: int) -> list[Rows]:
+        return [best_rows(self._scores, allowed.rows(), n)]
 
     def raw(self, rows: Rows) -> Doubles:
         scores: Doubles = self._scores[rows]
         return scores
 
 
-class Similar(Scanned):
+class Similar:
     """Near the text of one of the liked rows, as seen from the centre of the catalogue."""
 
     def __init__(self, view: View, liked: Rows) -> None:
-        self._view, self._liked = view, liked
-        segment = view.centred.segment
-        cosines, self._nearest = segment.largest(segment.take(liked), len(view.live))
-        self._scores = cosines.astype(np.float64)
-        self.spread = Spread.of(self._scores[view.live])
+        self._centred, self._names = view.centred, view.ids(liked.tolist())
+        self._seen, rows = self._centred.seen(liked), view.rows
+        self._many = len(rows) > EXACT_ROWS
+        looked_at = rows[:: -(-len(rows) // EXACT_ROWS)] if self._many else rows
+        self._scores = np.zeros(0 if self._many else len(view.live))
+        scores = self._centred.cosines(self._seen, looked_at).max(axis=0).astype(np.float64)
+        if not self._many:
+            self._scores[rows] = scores
+        self.spread = Spread.of(scores)
+
+    def top(self, allowed: Allowed, n: int) -> list[Rows]:
+        if not self._many:
+            return [best_rows(self._scores, allowed.rows(), n)]
+        _, found = self._centred.nearest(self._seen, n, allowed.rows())
+        rows = np.unique(found[found >= 0])
+        return [best_rows(self.raw(rows), rows, n, at=np.arange(len(rows)))]
+
+    def raw(self, rows: Rows) -> Doubles:
+        if self._many:
+            cosines: Doubles = self._centred.cosines(self._seen, rows).max(axis=0, initial=-1.0).astype(np.float64)
+            return cosines
+        scores: Doubles = self._scores[rows]
+        return scores
 
     def found_by(self, rows: Rows) -> list[str | None]:
-        return [self._view.item(int(self._liked[place])).id for place in self._nearest[rows]]
+        return [self._names[place] for place in self._centred.cosines(self._seen, rows).argmax(axis=0)]
 
 
 class LikedTogether(Scanned):
@@ -111,21 +133,23 @@ class LikedTogether(Scanned):
     def of_liked(cls, view: View, liked: Rows) -> Self | None:
         """The liked rows speak, cold ones through their lenders; None when nobody is heard."""
         space = view.collaborative
-        heard = [(view.item(row).id, voice) for row in liked.tolist() if space and len(voice := space.voice(row))]
+        named = zip(liked.tolist(), view.ids(liked.tolist()), strict=True)
+        heard = [(name, voice) for row, name in named if space and len(voice := space.voice(row))]
         return cls(view, [name for name, _ in heard], [voice for _, voice in heard]) if heard else None
 
     @classmethod
     def of_queries(cls, view: View, queries: Sequence[Query]) -> Self | None:
         """The queries are taken for an item without interactions: the warm items nearest to their weighted mean speak."""
-        if not queries or view.collaborative is None:
+        if not queries or view.collaborative is None or view.content is None:
             return None
-        warm = view.live & (view.collaborative.number != COLD)
-        _, nearest = view.shelf.segment.nearest(weighted_mean(queries)[np.newaxis], view.lenders, warm)
+        warm = np.flatnonzero(view.live & (view.collaborative.number != COLD))
+        nearest = view.content.nearest(weighted_mean(queries)[np.newaxis], view.lenders, Allowed(of_numbers(warm))).numbers[0]
+        nearest = nearest[nearest >= 0]
         if not nearest.size:
             return None
-        met = view.shelf.segment.take(nearest[0]).mean(axis=0)
+        met = view.content.take(nearest).mean(axis=0)
         label = max(queries, key=lambda query: query.weight * float(query.embedding @ met)).label
-        return cls(view, [label], [nearest[0]])
+        return cls(view, [label], [nearest])
 
     def found_by(self, rows: Rows) -> list[str | None]:
         given = self._space.contributions(self._voices, rows)
@@ -152,14 +176,15 @@ def weighted_mean(queries: Sequence[Query]) -> Floats:
     return mean
 
 
-def best_rows(scores: Doubles, allowed: Bools, n: int) -> Rows:
-    """The `n` allowed rows with the largest `scores` `(count,)`, best first; of equal ones the older row."""
-    rows = np.flatnonzero(allowed)
+def best_rows(scores: Doubles, rows: Rows, n: int, at: Rows | None = None) -> Rows:
+    """Of `rows` the `n` with the largest `scores`, best first; of equal ones the older row. `at` places `rows` in `scores`, else by row."""
+    scores = scores[rows if at is None else at]
     if len(rows) > n:
-        last = np.partition(scores[rows], len(rows) - n)[len(rows) - n]
-        above, level = rows[scores[rows] > last], rows[scores[rows] == last]
-        rows = np.sort(np.concatenate((above, level[: n - len(above)])))
-    return _ordered(scores[rows], rows)
+        last = np.partition(scores, len(rows) - n)[len(rows) - n]
+        above, level = np.flatnonzero(scores > last), np.flatnonzero(scores == last)
+        kept = np.sort(np.concatenate((above, level[: n - len(above)])))
+        rows, scores = rows[kept], scores[kept]
+    return _ordered(scores, rows)
 
 
 def _ordered(scores: Floats | Doubles, rows: Rows) -> Rows:

@@ -66,6 +66,10 @@ class Moments:
         grown = self._plus(Moments.of(added), 1) if len(added) else self
         return grown._plus(Moments.of(removed), -1) if len(removed) else grown
 
+    def plus(self, other: "Moments") -> "Moments":
+        """Of both sets of vectors together."""
+        return self._plus(other, 1) if other.count else self
+
     def _plus(self, other: "Moments", sign: int) -> "Moments":
         if not self.count:
             return other

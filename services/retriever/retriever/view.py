@@ -1,126 +1,155 @@
-"""What a reader sees: the catalogue and its spaces at one moment. Knows nothing of storage, threads or queries.
+"""What a reader sees: the catalogue and its spaces at one moment. Knows nothing of threads, HTTP and how vectors are searched.
 
-Rows are append-only and shared by all views: a row, once written, never changes; replacing an item gives it a new row and kills the
-old one. A view adds how many rows there are, which of them live, and everything derived from just those. So the writer prepares the
-next view while readers use this one, and what they see changes in one assignment.
+Rows are item numbers. Everything here is immutable or only grows behind what this view knows of, so the writer prepares the next view
+while readers use this one, and what they see changes in one assignment. Titles, ids and attributes of answers are read from SQLite, where
+a write may be a moment ahead: an item that was deleted since is left out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
-from retriever.centred import NOWHERE, Centre, Centred
+from retriever.allowed import Allowed
+from retriever.attributes import Attributes
+from retriever.bitmaps import of_numbers
+from retriever.catalogue import Catalogue
+from retriever.centre import NOWHERE, Centre
+from retriever.centred import Centred
 from retriever.collaborative import Collaborative
-from retriever.filters import Columns
-from retriever.items import Bools, Floats, Item, Rows
+from retriever.filters import EVERYTHING, Expression
+from retriever.identity import Meta
+from retriever.items import Bools, Item, Rows
 from retriever.popular import Popular
-from retriever.segments.flat import FlatSegment
-from retriever.spaces import COLLABORATIVE, Upload
-from retriever.spread import Moments
+from retriever.spaces import COLLABORATIVE, POPULAR, Upload
+from retriever.vectorspace import VectorSpace
 
-DEAD_ROWS = 1_024
-"""Dead rows are cleared away when they are more than this and more than the live ones."""
-
-
-class Shelf:
-    """All rows there are: items, attributes and vectors by row. One writer appends behind what the views know of."""
-
-    def __init__(self) -> None:
-        self.items: list[Item] = []
-        self.columns = Columns()
-        self.segment = FlatSegment()
-
-    def append(self, at: int, items: Sequence[Item], embeddings: Floats) -> None:
-        """Writes rows from `at` on."""
-        self.segment.append(at, embeddings)
-        for row, item in enumerate(items, at):
-            self.columns.append(row, item.attributes)
-        self.items[at:] = items
+Named = Sequence[tuple[int, str]]
+"""Rows and the ids of their items."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class View:
-    """Immutable; every method that changes something returns the next view."""
+    """`spaces` by their numbers; `count` is the largest item number + 1; `lenders` is how many items a cold one borrows from."""
 
-    shelf: Shelf
-    live: Bools
-    row_of: Mapping[str, int]
-    moments: Moments
+    catalogue: Catalogue
+    meta: Meta
+    attributes: Attributes
+    spaces: Mapping[int, VectorSpace]
+    count: int
+    centre: Centre
     lenders: int
-    centred: Centred
+    uploads: Mapping[str, Upload] = field(default_factory=dict)
     collaborative: Collaborative | None = None
     popular: Popular | None = None
 
-    @classmethod
-    def empty(cls, lenders: int, centre: Centre = NOWHERE) -> Self:
-        """Without items; `lenders` is how many text-nearest items a cold item borrows from, `centre` where items are seen from."""
-        return cls(Shelf(), np.zeros(0, np.bool_), {}, Moments.none(), lenders, Centred(centre, FlatSegment()))
-
     def __len__(self) -> int:
-        """Items, which are the live rows."""
-        return len(self.row_of)
+        """Items."""
+        return len(self.attributes.live)
 
-    def item(self, row: int) -> Item:
-        return self.shelf.items[row]
+    @property
+    def generation(self) -> int:
+        return self.meta.generation
 
-    def with_items(self, items: Sequence[Item], embeddings: Floats) -> "View":
-        """With `items` added or replaced, in order; `embeddings` `(items, dim)` are of unit length."""
-        if len(self.live) - len(self) > max(DEAD_ROWS, len(self)):
-            return self.compacted().with_items(items, embeddings)
-        first = len(self.live)
-        self.shelf.append(first, items, embeddings)
-        live, row_of, killed = np.append(self.live, np.ones(len(items), np.bool_)), dict(self.row_of), []
-        for row, item in enumerate(items, first):
-            if (old := row_of.get(item.id)) is not None:
-                killed.append(old)
-            row_of[item.id] = row
-        live[killed] = False
-        return self._changed(live, row_of, embeddings, np.array(killed, np.int64), [item.id for item in items])
+    @property
+    def content(self) -> VectorSpace | None:
+        """The space that plays this role."""
+        return None if self.meta.content is None else self.spaces[self.meta.content]
 
-    def without(self, name: str) -> "View":
-        """Without the item of this id, which must be there."""
-        row_of = dict(self.row_of)
-        row, live = row_of.pop(name), self.live.copy()
-        live[row] = False
-        return self._changed(live, row_of, np.empty((0, self.moments.total.size), np.float32), np.array([row]), [])
+    @cached_property
+    def centred(self) -> Centred:
+        """The content space from the centre; there must be one."""
+        assert self.content is not None
+        return Centred(self.centre, self.content)
 
-    def with_space(self, space: str, upload: Upload) -> "View":
-        """With the whole of `space` replaced."""
-        ids = [item.id for item in self.shelf.items[: len(self.live)]]
-        if space == COLLABORATIVE:
-            collaborative = Collaborative.over(upload, self.lenders, self.centred.segment, ids, self.live)
-            loans = collaborative.loans if collaborative else None
-            return replace(self, collaborative=collaborative, popular=self.popular and self.popular.changed([], self.live, loans))
-        loans = self.collaborative.loans if self.collaborative else None
-        return replace(self, popular=Popular.over(upload, ids, self.live, loans))
+    @cached_property
+    def living(self) -> Allowed:
+        """The items that can be retrieved: those with a vector in the content space."""
+        if self.content is None:
+            return Allowed(of_numbers(np.empty(0, np.int64)))
+        return Allowed(self.attributes.live if len(self.content) == len(self) else of_numbers(self.content.living()))
 
-    def _changed(self, live: Bools, row_of: Mapping[str, int], added: Floats, killed: Rows, new_ids: Sequence[str]) -> "View":
-        moments = self.moments.changed(added, self.shelf.segment.take(killed))
-        centred, collaborative = self.centred, self.collaborative
-        if due := centred.centre.due(len(row_of)):
-            embeddings = self.shelf.segment.take(np.arange(len(live)))
-            centred = Centred.around(Centre(moments.total / moments.count, moments.count), embeddings)
-        elif len(added):
-            centred.append(len(live) - len(added), added)
+    @cached_property
+    def live(self) -> Bools:
+        """The same as `(count,)`."""
+        return self.living.bools(self.count)
+
+    @property
+    def rows(self) -> Rows:
+        """The same, ascending."""
+        return self.living.rows()
+
+    def allowed(self, expression: Expression | None, excluded: Rows) -> Allowed:
+        """The living items that meet `expression` and are not `excluded`."""
+        narrowed = self.narrowed(expression, excluded)
+        if narrowed is None:
+            return self.living
+        return narrowed if len(self.living.numbers) == len(self) else Allowed(narrowed.numbers & self.living.numbers)
+
+    def narrowed(self, expression: Expression | None, excluded: Rows) -> Allowed | None:
+        """The items that meet `expression` and are not `excluded`; None when that leaves all."""
+        if (expression is None or expression == EVERYTHING) and not len(excluded):
+            return None
+        allowed = Allowed(self.attributes.live) if expression is None else self.attributes.matching(expression, self._numbers_of)
+        return Allowed(allowed.numbers - of_numbers(excluded)) if len(excluded) else allowed
+
+    def _numbers_of(self, ids: tuple[str, ...]) -> list[int]:
+        found: list[int] = self.catalogue.numbers(ids).tolist()
+        return [number for number in found if number >= 0]
+
+    def numbers(self, ids: Sequence[str]) -> Rows:
+        """The item numbers of those `ids` that this view knows, each once, in their order."""
+        found = self.catalogue.numbers(list(dict.fromkeys(ids))) if ids else np.empty(0, np.int64)
+        found = found[(found >= 0) & (found < self.count)]
+        return found[self.living.has(found)]
+
+    def ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of `rows`; an empty one where the item is gone by now."""
+        id_of = self.catalogue.ids_at(rows)
+        return [id_of.get(row, "") for row in rows]
+
+    def items(self, rows: Sequence[int]) -> dict[int, Item]:
+        """Those of `rows` that are still there, without their texts."""
+        return self.catalogue.at(rows)
+
+    def with_upload(self, space: str, upload: Upload) -> "View":
+        """With the whole of an uploaded space replaced."""
+        return replace(self, uploads={**self.uploads, space: upload}).with_sources(collaborative=space == COLLABORATIVE)
+
+    def with_content_anew(self) -> "View":
+        """With everything that is derived from the content space made from scratch: another space has the role."""
+        if self.content is None:
+            return replace(self, collaborative=None, popular=None)
+        moments = self.content.moments
+        centre = Centre(moments.total / moments.count, moments.count) if moments.count else NOWHERE
+        return replace(self, centre=centre).with_sources(collaborative=True)
+
+    def with_sources(self, *, collaborative: bool = True) -> "View":
+        """With the popular source made from its upload, and also the collaborative one when asked."""
+        if not self.uploads or self.content is None:
+            return self
+        numbers, names = self.catalogue.all_ids()
+        known = numbers < self.count
+        ids = [(row, name) for row, name, seen in zip(numbers.tolist(), names, known.tolist(), strict=True) if seen and self.live[row]]
+        view = self
         if collaborative:
-            collaborative = (collaborative.without_loans() if due else collaborative).changed(centred.segment, new_ids, live)
-        popular = self.popular and self.popular.changed(new_ids, live, collaborative.loans if collaborative else None)
-        return View(self.shelf, live, row_of, moments, self.lenders, centred, collaborative, popular)
+            upload = self.uploads.get(COLLABORATIVE)
+            made = Collaborative.over(upload, self.lenders, self.centred, ids, self.live) if upload else None
+            view = replace(self, collaborative=made)
+        upload, loans = self.uploads.get(POPULAR), view.collaborative.loans if view.collaborative else None
+        return replace(view, popular=Popular.over(upload, ids, self.live, loans) if upload else None)
 
-    def compacted(self) -> "View":
-        """The same items without the dead rows, on a shelf of its own; the order of the rows stays."""
-        rows, to, shelf = np.flatnonzero(self.live), np.cumsum(self.live) - 1, Shelf()
-        embeddings = self.shelf.segment.take(rows)
-        shelf.append(0, [self.shelf.items[row] for row in rows], embeddings)
-        return View(
-            shelf,
-            np.ones(len(rows), np.bool_),
-            {name: int(to[row]) for name, row in self.row_of.items()},
-            Moments.of(embeddings),
-            self.lenders,
-            Centred.around(self.centred.centre, embeddings),
-            self.collaborative and self.collaborative.moved(self.live, to),
-            self.popular and self.popular.moved(self.live),
-        )
+    def seen_anew(self, changed: Named) -> "View":
+        """With the centre and what is derived from the content space brought up to date; `changed` came or has another vector there."""
+        if self.content is None:
+            return self
+        moments = self.content.moments
+        view = self
+        if due := self.centre.due(moments.count):
+            view = replace(self, centre=Centre(moments.total / moments.count, moments.count))
+        collaborative = self.collaborative
+        if collaborative:
+            collaborative = (collaborative.without_loans() if due else collaborative).changed(view.centred, changed, view.live)
+        popular = self.popular and self.popular.changed(changed, view.live, collaborative.loans if collaborative else None)
+        return replace(view, collaborative=collaborative, popular=popular) if collaborative or popular else view

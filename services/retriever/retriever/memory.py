@@ -10,7 +10,9 @@ from typing import Self
 
 import numpy as np
 
+from retriever.bitmaps import of_numbers
 from retriever.items import Bools, Floats, Rows
+from retriever.plan import FlatPart
 from retriever.segments.flat import FlatSegment
 
 
@@ -88,6 +90,11 @@ class Memory:
         places = np.minimum(np.searchsorted(ordered, numbers), len(ordered) - 1)
         found: Rows = np.where(ordered[places] == numbers, rows[places], -1)
         return found
+
+    @cached_property
+    def part(self) -> FlatPart:
+        """For the planner."""
+        return FlatPart(self.segment, self.numbers, of_numbers(np.flatnonzero(~self.alive)))
 
     def take(self, rows: Rows) -> Floats:
         return self.segment.take(rows)

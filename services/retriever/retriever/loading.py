@@ -1,0 +1,110 @@
+"""Makes the view from what is on disk. Knows nothing of how it is kept up to date.
+
+SQLite says what there is; sealed segments and the base of attributes are taken where they are sound and fit, and what they lack is read
+from SQLite. Nothing derived is believed: the versions of every segment are compared with those that SQLite has.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from pyroaring import BitMap
+
+from retriever.attributes import Attributes
+from retriever.bitmaps import of_numbers
+from retriever.catalogue import Catalogue
+from retriever.identity import Identity
+from retriever.items import AttributeValue, Rows
+from retriever.memory import Memory
+from retriever.segments.sealed import Sealed
+from retriever.segments.store import BaseEntry, SegmentStore
+from retriever.spread import Moments
+from retriever.vectorspace import Closed, VectorSpace
+from retriever.view import View
+from servicekit import logs
+
+PORTION = 4_096
+"""Vectors or items read at once."""
+LOG = logs.get(__name__)
+
+
+def load(catalogue: Catalogue, store: SegmentStore, lenders: int) -> View:
+    """The view of the catalogue as it is now. Raises StorageFailed when SQLite can not be read."""
+    meta = catalogue.meta()
+    segments, base = store.open(meta.generation)
+    numbers = catalogue.all_numbers()
+    spaces = {}
+    for identity in catalogue.vector_spaces():
+        spaces[identity.space] = _space(catalogue, identity, segments.get(identity.space, ()))
+        store.keep(identity.space, {part.lo for part in spaces[identity.space].closed})
+    attributes = attributes_of(catalogue, store, base, of_numbers(numbers))
+    count = int(numbers[-1]) + 1 if len(numbers) else 0
+    view = View(catalogue, meta, attributes, spaces, count, catalogue.centre(), lenders, catalogue.spaces())
+    return view.with_sources()
+
+
+def attributes_of(catalogue: Catalogue, store: SegmentStore, base: BaseEntry | None, live: BitMap) -> Attributes:
+    """The base, if there is one, with everything that was written after it; `live` are the items that there are."""
+    attributes = Attributes.open(store.folder / base.name) if base else Attributes.empty()
+    if gone := attributes.live - live:
+        attributes = attributes.remove(list(gone))
+    for rows in _portions(catalogue.changed_since(base.generation if base else -1)):
+        attributes = attributes.put([number for number, _ in rows], [values for _, values in rows])
+    return attributes
+
+
+def _portions(rows: Sequence[tuple[int, dict[str, AttributeValue]]]) -> Iterator[Sequence[tuple[int, dict[str, AttributeValue]]]]:
+    for start in range(0, len(rows), PORTION):
+        yield rows[start : start + PORTION]
+
+
+def _space(catalogue: Catalogue, identity: Identity, segments: Sequence[Sealed]) -> VectorSpace:
+    versions, numbers = catalogue.versions(identity.space)
+    closed, memories, at = [], [], 0
+    for segment in sorted(segments, key=lambda segment: segment.lo):
+        if segment.lo < at or (part := _closed(segment, versions)) is None:
+            LOG.warning("segment_foreign", space=identity.name, lo=segment.lo, hi=segment.hi)
+            continue
+        if len(before := _between(versions, at, segment.lo)):
+            memories.append(_memory(catalogue, identity, at, versions[before], numbers[before]))
+        closed.append(part)
+        at = segment.hi
+    rest = _between(versions, at, np.iinfo(np.int64).max)
+    memories.append(_memory(catalogue, identity, at, versions[rest], numbers[rest]))
+    space = VectorSpace(identity, tuple(closed), tuple(memories), Moments.none())
+    return replace(space, moments=_moments(space))
+
+
+def _closed(segment: Sealed, versions: Rows) -> Closed | None:
+    """The segment with what is dead in it; None when it lacks a vector of its range, so that it can not be of this catalogue."""
+    present = versions[_between(versions, segment.lo, segment.hi)]
+    alive = np.isin(segment.versions, present)
+    if int(alive.sum()) != len(present):
+        return None
+    return Closed(segment, of_numbers(segment.numbers[~alive]))
+
+
+def _between(versions: Rows, lo: int, hi: int) -> Rows:
+    return np.arange(*np.searchsorted(versions, (lo, hi)))
+
+
+def _memory(catalogue: Catalogue, identity: Identity, lo: int, versions: Rows, numbers: Rows) -> Memory:
+    memory = Memory.empty(lo)
+    for start in range(0, len(versions), PORTION):
+        portion = slice(start, start + PORTION)
+        vectors = catalogue.vectors(versions[portion].tolist(), identity.dimension)
+        memory = memory.appended(numbers[portion], versions[portion], vectors)
+    return memory
+
+
+def _moments(space: VectorSpace) -> Moments:
+    moments = Moments.none()
+    for part in space.closed:
+        moments = moments.plus(part.segment.moments)
+        if len(part.dead):
+            dead = np.fromiter(part.dead, np.int64, len(part.dead))
+            moments = moments.changed(np.empty((0, space.dimension), np.float32), part.segment.vectors[part.segment.locate(dead)])
+    for memory in space.memories:
+        if len(memory):
+            moments = moments.plus(Moments.of(memory.take(np.flatnonzero(memory.alive))))
+    return moments

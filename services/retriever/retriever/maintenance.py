@@ -1,0 +1,52 @@
+"""Keeps the index built while the service runs: asks what is due, has it built, has it put in place. Knows nothing of what is built."""
+
+import asyncio
+import time
+
+from retriever.builder import Builder
+from retriever.errors import RetrieverError
+from retriever.library import Library
+from retriever.metrics import RetrieverMetrics
+from retriever.segments.entry import SegmentDamaged
+from retriever.upkeep import Job, next_job
+from retriever.workers import Workers
+from servicekit import logs
+
+LOOK_EVERY_S = 0.2
+WAIT_AFTER_FAILURE_S = (1, 5, 30, 60)
+"""A disk that is full now is not tried again at once."""
+LOG = logs.get(__name__)
+
+
+async def keep_up(library: Library, workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics) -> None:
+    """Runs until it is cancelled."""
+    failures = 0
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        metrics.show(library.spaces(), library.generation)
+        if next_job(library.view, frozenset(library.merging)) is None and not library.merging:
+            continue
+        if (job := await workers.write(library.begin_job)) is None:
+            continue
+        if await _done(job, library, workers, builder, threads, metrics):
+            failures = 0
+        else:
+            await asyncio.sleep(WAIT_AFTER_FAILURE_S[min(failures, len(WAIT_AFTER_FAILURE_S) - 1)])
+            failures += 1
+
+
+async def _done(job: Job, library: Library, workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics) -> bool:
+    started = time.perf_counter()
+    asked = job.asked(library.catalogue.path, library.store.folder, threads)
+    built = None
+    try:
+        built = await asyncio.to_thread(builder.run, asked)
+    except RetrieverError as error:
+        LOG.error("index_build_failed", job=asked["do"], reason=str(error))
+    try:
+        await workers.write(library.end_job, job, built)
+    except (SegmentDamaged, OSError, ValueError) as error:
+        LOG.error("index_build_failed", job=asked["do"], reason=str(error))
+        built = None
+    metrics.builds.labels(asked["do"], "failed" if built is None else "done").observe(time.perf_counter() - started)
+    return built is not None

@@ -1,0 +1,187 @@
+"""The writing SQL: what one transaction can do to the catalogue. Knows nothing of when it begins and ends, nor of the index.
+
+`finish` raises the generation. Numbers of items and versions of vectors come from SQLite's AUTOINCREMENT counters, so they are never
+given twice, whatever was deleted.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retriever.centre import Centre
+from retriever.items import Bools, Floats, Item, Rows
+from retriever.spaces import POPULAR, Scores, Upload
+
+AUTHORS = "authors"
+"""The attribute that search-as-you-type looks at besides the title."""
+AMONG = "IN (SELECT value FROM json_each(?))"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of vectors: `versions` `(n,)`, and `written` `(n,)` where the vector is another than before.
+
+    `replaced` has the numbers and versions of the vectors that are gone.
+    """
+
+    versions: Rows
+    written: Bools
+    replaced: tuple[Rows, Rows]
+
+
+class Transaction:
+    """The generation that is being written is `generation`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._sql = connection
+        self.generation = int(connection.execute("SELECT generation FROM meta").fetchone()[0]) + 1
+
+    def finish(self) -> None:
+        self._sql.execute("UPDATE meta SET generation = ?", (self.generation,))
+
+    def create_space(self, name: str, fingerprint: str, dimension: int, kind: str) -> int:
+        """The number of the new vector space."""
+        values = (name, fingerprint, dimension, kind, self.generation)
+        made = self._sql.execute("INSERT INTO vector_spaces (name, fingerprint, dimension, kind, created) VALUES (?, ?, ?, ?, ?)", values)
+        self._tell("space", name)
+        return int(made.lastrowid or 0)
+
+    def drop_space(self, space: int, name: str) -> None:
+        self._sql.execute("DELETE FROM vectors WHERE space = ?", (space,))
+        self._sql.execute("DELETE FROM vector_spaces WHERE space = ?", (space,))
+        self._sql.execute("UPDATE meta SET previous = NULL WHERE previous = ?", (space,))
+        self._tell("dropped", name)
+
+    def cut_over(self, space: int, name: str) -> None:
+        """Gives the role `content` to `space`."""
+        self._sql.execute("UPDATE meta SET previous = content, content = ? WHERE content IS NOT ?", (space, space))
+        self._tell("role", name)
+
+    def put_items(self, items: Sequence[Item]) -> tuple[Rows, Bools]:
+        """Adds or replaces `items`, whose ids differ; their numbers `(items,)` and which are new."""
+        known = self.numbers([item.id for item in items])
+        new = known < 0
+        numbers = known.copy()
+        first = self._next("items")
+        numbers[new] = np.arange(first, first + int(new.sum()))
+        rows = [
+            (number, item.id, item.title, json.dumps(item.attributes, ensure_ascii=False), item.text, self.generation)
+            for number, item in zip(numbers.tolist(), items, strict=True)
+        ]
+        replaced = numbers[~new].tolist()
+        if replaced:
+            self._forget_words(replaced)
+        self._sql.executemany(
+            """INSERT INTO items (number, id, title, attributes, text, changed) VALUES (?, ?, ?, ?, ?, ?)
+            ON CONFLICT (number) DO UPDATE SET title = excluded.title, attributes = excluded.attributes, text = excluded.text,
+            changed = excluded.changed""",
+            rows,
+        )
+        self._write_words(zip(numbers.tolist(), items, strict=True))
+        return numbers, new
+
+    def put_vectors(self, space: int, numbers: Rows, embeddings: Floats) -> Kept:
+        """Writes the vectors `(n, dim)` of the items `numbers`, which differ; one that is stored already keeps its version."""
+        sent = embeddings.astype("<f4")
+        asked = json.dumps(numbers.tolist())
+        known = {
+            number: (version, embedding)
+            for number, version, embedding in self._sql.execute(
+                f"SELECT number, version, embedding FROM vectors WHERE space = ? AND number {AMONG}",  # noqa: S608
+                (space, asked),
+            )
+        }
+        versions, written = np.zeros(len(numbers), np.int64), np.ones(len(numbers), np.bool_)
+        old_numbers, old_versions = [], []
+        for place, number in enumerate(numbers.tolist()):
+            if (before := known.get(number)) is None:
+                continue
+            if before[1] == sent[place].tobytes():
+                versions[place], written[place] = before[0], False
+            else:
+                old_numbers.append(number)
+                old_versions.append(before[0])
+        replaced = (np.array(old_numbers, np.int64), np.array(old_versions, np.int64))
+        self._sql.execute(f"DELETE FROM vectors WHERE version {AMONG}", (json.dumps(old_versions),))  # noqa: S608
+        first = self.next_version()
+        versions[written] = np.arange(first, first + int(written.sum()))
+        changed = np.flatnonzero(written).tolist()
+        self._sql.executemany(
+            "INSERT INTO vectors (version, space, number, embedding) VALUES (?, ?, ?, ?)",
+            [(int(versions[place]), space, int(numbers[place]), sent[place].tobytes()) for place in changed],
+        )
+        return Kept(versions, written, replaced)
+
+    def patch(self, numbers: Rows, items: Sequence[Item]) -> None:
+        """Writes title, attributes and text of the items `numbers` anew; vectors stay."""
+        self._forget_words(numbers.tolist())
+        self._sql.executemany(
+            "UPDATE items SET title = ?, attributes = ?, text = ?, changed = ? WHERE number = ?",
+            [
+                (item.title, json.dumps(item.attributes, ensure_ascii=False), item.text, self.generation, number)
+                for number, item in zip(numbers.tolist(), items, strict=True)
+            ],
+        )
+        self._write_words(zip(numbers.tolist(), items, strict=True))
+
+    def delete(self, numbers: Rows, ids: Sequence[str]) -> Mapping[int, tuple[Rows, Rows]]:
+        """Removes the items `numbers`; by space the numbers and versions of their vectors."""
+        gone = self._remove_vectors(numbers.tolist())
+        self._forget_words(numbers.tolist())
+        self._sql.execute(f"DELETE FROM items WHERE number {AMONG}", (json.dumps(numbers.tolist()),))  # noqa: S608
+        for name in ids:
+            self._tell("deleted", name)
+        return gone
+
+    def replace_space(self, name: str, upload: Upload) -> None:
+        """Puts `upload` in the place of the whole uploaded space."""
+        self._sql.execute("REPLACE INTO spaces VALUES (?, ?, ?)", (name, upload.kind, upload.to_bytes()))
+        if name == POPULAR:
+            self._sql.execute("DELETE FROM popularity")
+            scores = upload.content.scores.tolist() if isinstance(upload.content, Scores) else []
+            self._sql.executemany("INSERT INTO popularity VALUES (?, ?)", zip(upload.ids, scores, strict=True))
+        self._tell("upload", name)
+
+    def keep_centre(self, centre: Centre) -> None:
+        self._sql.execute("REPLACE INTO centre VALUES (1, ?, ?)", (centre.mean.astype("<f8").tobytes(), centre.items))
+
+    def numbers(self, ids: Sequence[str]) -> Rows:
+        """The number of each of `ids`, -1 where no item has it."""
+        rows = self._sql.execute(f"SELECT id, number FROM items WHERE id {AMONG}", (json.dumps(list(ids)),))  # noqa: S608
+        number_of = dict(rows.fetchall())
+        return np.fromiter((number_of.get(name, -1) for name in ids), np.int64, len(ids))
+
+    def next_version(self) -> int:
+        """What the next vector that is written will have."""
+        return self._next("vectors")
+
+    def _remove_vectors(self, numbers: Sequence[int]) -> dict[int, tuple[Rows, Rows]]:
+        rows = self._sql.execute(
+            f"SELECT space, number, version FROM vector_spaces JOIN vectors USING (space) WHERE number {AMONG}",  # noqa: S608
+            (json.dumps(list(numbers)),),
+        ).fetchall()
+        self._sql.execute(f"DELETE FROM vectors WHERE version {AMONG}", (json.dumps([row[2] for row in rows]),))  # noqa: S608
+        table = np.array(rows, np.int64).reshape(-1, 3)
+        return {int(space): (table[table[:, 0] == space, 1], table[table[:, 0] == space, 2]) for space in np.unique(table[:, 0])}
+
+    def _forget_words(self, numbers: Sequence[int]) -> None:
+        self._sql.execute(f"DELETE FROM words WHERE rowid {AMONG}", (json.dumps(list(numbers)),))  # noqa: S608
+
+    def _write_words(self, numbered: Iterable[tuple[int, Item]]) -> None:
+        rows = [(number, item.title, _authors(item)) for number, item in numbered]
+        self._sql.executemany("INSERT INTO words (rowid, title, authors) VALUES (?, ?, ?)", rows)
+
+    def _next(self, table: str) -> int:
+        row = self._sql.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        return (row[0] if row else 0) + 1
+
+    def _tell(self, what: str, name: str) -> None:
+        self._sql.execute("INSERT INTO news VALUES (?, ?, ?)", (self.generation, what, name))
+
+
+def _authors(item: Item) -> str:
+    authors = item.attributes.get(AUTHORS, "")
+    return " ".join(authors) if isinstance(authors, tuple) else str(authors)
