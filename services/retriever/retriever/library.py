@@ -47,8 +47,8 @@ from retriever.segments.kinds import KINDS
 from retriever.segments.store import SegmentStore
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
 from retriever.transaction import Kept, Transaction
-from retriever.uploaded import UploadState, state_of
 from retriever.upkeep import Job, Seal, begun, next_job
+from retriever.uploaded import UploadState, state_of
 from retriever.vectorspace import VectorSpace
 from retriever.view import View
 

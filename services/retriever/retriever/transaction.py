@@ -42,9 +42,9 @@ class Transaction:
     def finish(self) -> None:
         self._sql.execute("UPDATE meta SET generation = ?", (self.generation,))
 
-    def create_space(self, name: str, fingerprint: str, dimension: int, kind: str) -> int:
-        """The number of the new vector space."""
-        values = (name, fingerprint, dimension, kind, self.generation)
+    def create_space(self, name: str, fingerprint: str, dimension: int, kind: str, created: int | None = None) -> int:
+        """The number of the new vector space; `created` is the generation that made it, if not this one."""
+        values = (name, fingerprint, dimension, kind, self.generation if created is None else created)
         made = self._sql.execute("INSERT INTO vector_spaces (name, fingerprint, dimension, kind, created) VALUES (?, ?, ?, ?, ?)", values)
         self._tell("space", name)
         return int(made.lastrowid or 0)
@@ -59,6 +59,14 @@ class Transaction:
         """Gives the role `content` to `space`."""
         self._sql.execute("UPDATE meta SET previous = content, content = ? WHERE content IS NOT ?", (space, space))
         self._tell("role", name)
+
+    def give_roles(self, content: int | None, previous: int | None) -> None:
+        """Sets which spaces play the role `content` now and did before."""
+        self._sql.execute("UPDATE meta SET content = ?, previous = ?", (content, previous))
+
+    def forget_news(self) -> None:
+        """Forgets what followers were to be told."""
+        self._sql.execute("DELETE FROM news")
 
     def put_items(self, items: Sequence[Item]) -> tuple[Rows, Bools]:
         """Adds or replaces `items`, whose ids differ; their numbers `(items,)` and which are new."""

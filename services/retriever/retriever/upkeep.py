@@ -15,8 +15,8 @@ import numpy as np
 from retriever.attributes import Attributes
 from retriever.identity import Identity
 from retriever.items import Rows
-from retriever.segments.entry import Entry
 from retriever.memory import Memory
+from retriever.segments.entry import Entry
 from retriever.segments.sealed import Sealed
 from retriever.segments.store import BaseEntry, SegmentStore
 from retriever.vectorspace import Closed, VectorSpace
@@ -57,7 +57,7 @@ class Seal:
         }
 
     def installed(self, view: View, store: SegmentStore, built: dict[str, Any], killed: Rows) -> View:
-        """The view with what was built, of which the versions `killed` have died since; raises SegmentDamaged when the files are not sound."""
+        """The view with what was built, of which the versions `killed` have died since; raises SegmentDamaged for unsound files."""
         space = view.spaces.get(self.identity.space)
         if space is None:  # dropped meanwhile
             return view
