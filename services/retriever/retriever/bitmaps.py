@@ -42,6 +42,16 @@ def of_numbers(numbers: NDArray[np.integer]) -> BitMap:
     return of_bools(bools)
 
 
+def of_chosen(numbers: Rows, chosen: Bools) -> BitMap:
+    """The bitmap of those of the different `numbers` `(n,)`, in any order, that are `chosen` `(n,)`."""
+    count = int(np.count_nonzero(chosen))
+    if count < SCATTER_FROM or (top := int(numbers.max()) + 1) > 64 * count:
+        return of_numbers(numbers[chosen])
+    bools = np.zeros(top, np.bool_)
+    bools[numbers] = chosen
+    return of_bools(bools)
+
+
 def of_bools(bools: Bools) -> BitMap:
     """The bitmap of the places where `bools` `(n,)` is true."""
     bits = np.packbits(bools, bitorder="little")

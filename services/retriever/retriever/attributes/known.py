@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 from pyroaring import BitMap
 
+from retriever.allowed import Allowed
 from retriever.attributes.evaluation import Evaluation
 from retriever.attributes.log import Log
-from retriever.bitmaps import of_numbers
+from retriever.bitmaps import of_chosen
 from retriever.filters import Condition, Expression
 from retriever.items import Bools
 
@@ -18,8 +19,8 @@ class Known(Evaluation[Bools]):
     def __init__(self, log: Log, count: int) -> None:
         self._log, self._count = log, count
         self.everything = np.ones(count, np.bool_)
-        self._numbers = log.numbers.upto(count)
-        self._latest = log.latest(count)
+        self._rows = np.flatnonzero(log.latest(count))
+        self._numbers = log.numbers.upto(count)[self._rows].astype(np.int64)
 
     def lookup(self, name: str, condition: Condition) -> Bools:
         """The rows that meet the condition."""
@@ -27,8 +28,8 @@ class Known(Evaluation[Bools]):
 
     def among(self, numbers: BitMap) -> Bools:
         """The rows of items with these numbers."""
-        return np.isin(self._numbers, np.frombuffer(numbers.to_array(), np.uint32))
+        return Allowed(numbers).has(self._log.numbers.upto(self._count).astype(np.int64))
 
     def matching(self, wanted: Expression, numbers_of: Callable[[tuple[str, ...]], BitMap]) -> BitMap:
         """The items whose latest row meets `wanted`."""
-        return of_numbers(self._numbers[self.evaluate(wanted, numbers_of) & self._latest])
+        return of_chosen(self._numbers, self.evaluate(wanted, numbers_of)[self._rows])

@@ -42,29 +42,37 @@ class Growing(Generic[Kind]):
 
 
 class LogColumn:
-    """One attribute: per row its kind and number, and pairs of a row and the code of a word, in the order of rows."""
+    """One attribute: per row its kind, its number and the code of its value; for lists pairs of a row and a word's code, rows ascending."""
 
     def __init__(self) -> None:
         self.kinds: Growing[np.uint8] = Growing(np.uint8, MISSING)
         self.numbers: Growing[np.float64] = Growing(np.float64, np.nan)
-        self.codes: dict[str, int] = {}
+        self.scalars: Growing[np.int32] = Growing(np.int32, -1)
+        self.codes: dict[str | float, int] = {}
         self.pairs = 0
         self.pair_rows: Growing[np.int64] = Growing(np.int64, NEVER)
-        self.pair_codes: Growing[np.int64] = Growing(np.int64, 0)
+        self.pair_codes: Growing[np.int32] = Growing(np.int32, 0)
 
     def put(self, row: int, value: AttributeValue) -> None:
         """Notes the value of a row beyond all before it."""
-        if isinstance(value, str | tuple | list):
-            for word in (value,) if isinstance(value, str) else dict.fromkeys(value):
-                self.pair_codes.put(self.pairs, self.codes.setdefault(word, len(self.codes)))
+        if isinstance(value, tuple | list):
+            for word in dict.fromkeys(value):
+                self.pair_codes.put(self.pairs, self._code(word))
                 self.pair_rows.put(self.pairs, row)
                 self.pairs += 1
-            self.kinds.put(row, WORD if isinstance(value, str) else LIST)
+            self.kinds.put(row, LIST)
         elif isinstance(value, bool):
             self.kinds.put(row, TRUE if value else FALSE)
+        elif isinstance(value, str):
+            self.scalars.put(row, self._code(value))
+            self.kinds.put(row, WORD)
         else:
-            self.numbers.put(row, float_of(value))
+            self.numbers.put(row, number := float_of(value))
+            self.scalars.put(row, self._code(number))
             self.kinds.put(row, NUMBER)
+
+    def _code(self, value: str | float) -> int:
+        return self.codes.setdefault(value, len(self.codes))
 
     def lookup(self, condition: Condition, count: int) -> Bools:
         """Which of the first `count` rows meet an `AnyOf`, `Range`, `Contains` or `Exists(True)`."""
@@ -74,36 +82,44 @@ class LogColumn:
             case Range():
                 return _between(self.numbers.upto(count), condition)
             case Contains(word):
-                listed: Bools = self.kinds.upto(count) == LIST
-                return self._has_word([word], count) & listed
+                return self._listed([code] if (code := self.codes.get(word)) is not None else [], count)
             case _:
                 present: Bools = self.kinds.upto(count) != MISSING
                 return present
 
     def _any_of(self, values: Sequence[bool | int | float | str], count: int) -> Bools:
-        found = self._has_word([value for value in values if isinstance(value, str)], count)
-        for truth in {value for value in values if isinstance(value, bool)}:
+        truths = {value for value in values if isinstance(value, bool)}
+        asked = (float_of(value) if is_number(value) else value for value in values if not isinstance(value, bool))
+        codes = [code for value in asked if (code := self.codes.get(value)) is not None]
+        found = self._listed(codes, count)
+        if len(codes) == 1:
+            found |= self.scalars.upto(count) == codes[0]
+        elif codes:
+            found |= self._wanted(codes)[self.scalars.upto(count)]
+        for truth in truths:
             found |= self.kinds.upto(count) == (TRUE if truth else FALSE)
-        if numbers := [float_of(value) for value in values if is_number(value)]:
-            found |= np.isin(self.numbers.upto(count), numbers)
         return found
 
-    def _has_word(self, words: Sequence[str], count: int) -> Bools:
-        found = np.zeros(count, np.bool_)
-        codes = [code for word in words if (code := self.codes.get(word)) is not None]
-        if codes:
-            rows = self.pair_rows.buffer
-            known = int(rows.searchsorted(count))
-            wanted = np.zeros(len(self.codes), np.bool_)
-            wanted[codes] = True
-            found[rows[:known][wanted[self.pair_codes.upto(known)]]] = True
+    def _listed(self, codes: Sequence[int], count: int) -> Bools:
+        """Which rows hold a list with one of these words."""
+        found, rows = np.zeros(count, np.bool_), self.pair_rows.buffer
+        if codes and (known := int(rows.searchsorted(count))):
+            has = self._wanted(codes)[self.pair_codes.upto(known)]
+            found[rows[:known][has]] = True
         return found
+
+    def _wanted(self, codes: Sequence[int]) -> Bools:
+        """Whether each code is among `codes`; the last place, which is also that of -1, belongs to none."""
+        wanted = np.zeros(len(self.codes) + 1, np.bool_)
+        wanted[codes] = True
+        return wanted
 
     def part(self, first: int, count: int) -> "LogColumn":
         """A copy of the rows from `first` up to `count`, counted anew from 0."""
         copy, rows = LogColumn(), self.pair_rows.buffer
         low, high = rows.searchsorted([first, count]).tolist()
-        copy.kinds.buffer, copy.numbers.buffer = self.kinds.upto(count)[first:].copy(), self.numbers.upto(count)[first:].copy()
+        for name in ("kinds", "numbers", "scalars"):
+            getattr(copy, name).buffer = getattr(self, name).upto(count)[first:].copy()
         copy.pair_rows.buffer, copy.pair_codes.buffer = rows[low:high] - first, self.pair_codes.upto(high)[low:].copy()
         copy.codes, copy.pairs = dict(self.codes), high - low
         return copy

@@ -45,13 +45,17 @@ class Words:
 
     def any_of(self, words: Iterable[str]) -> BitMap:
         """The items that have one of `words`; must not be changed."""
-        codes = {code for word in words if (code := self._code(_bytes(word))) is not None}
-        return self.postings.union(np.fromiter(codes, np.int64)) if codes else BitMap()
+        written = [_bytes(word) for word in dict.fromkeys(words)]
+        wanted = np.fromiter(map(_hash, written), np.uint64, len(written))
+        places = self.hashes.searchsorted(wanted)
+        hits = np.flatnonzero(self.hashes[np.minimum(places, len(self.hashes) - 1)] == wanted)
+        codes = [self._code(written[hit], int(places[hit])) for hit in hits.tolist()]
+        return self.postings.union(np.array([code for code in codes if code is not None], np.int64))
 
-    def _code(self, word: bytes) -> int | None:
-        wanted = np.uint64(_hash(word))
-        code = int(self.hashes.searchsorted(wanted))
-        while code < len(self.hashes) and self.hashes[code] == wanted:
+    def _code(self, word: bytes, code: int) -> int | None:
+        """Which of the words from `code` on, as far as their hash is the same, is `word`."""
+        one = self.hashes[code]
+        while code < len(self.hashes) and self.hashes[code] == one:
             if self.text[self.ends[code - 1] if code else 0 : self.ends[code]].tobytes() == word:
                 return code
             code += 1
