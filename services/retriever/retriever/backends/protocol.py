@@ -168,7 +168,7 @@ class Backend(Protocol):
         """
 
     def merge(self, name: str) -> None:
-        """Starts sealing and merging the space in the background; returns at once. Raises SpaceUnknown."""
+        """Starts sealing and merging the space in the background; may wait for the sealing. Raises SpaceUnknown."""
 
     # writes
 

@@ -7,6 +7,7 @@ behind the term which says that there is one, so a path that is missing is never
 import json
 import math
 from collections.abc import Iterable, Sequence
+from unicodedata import category
 
 from retriever.backends.milvus.terms import equals, exists, finite, has_word
 from retriever.errors import FilterUnsupported
@@ -103,6 +104,6 @@ def _range(name: str, ends: Range) -> str:
 
 def _literal(word: str) -> str:
     """As a string of Milvus' expressions, where quotes and backslashes are escaped as in JSON."""
-    if not word.isprintable():
-        raise FilterUnsupported(f"{word[:200]!r} has a character that an expression of Milvus can not hold; ask without it.")
+    if any(category(letter) in ("Cc", "Cs") for letter in word):
+        raise FilterUnsupported(f"{word[:200]!r} has a control character, which an expression of Milvus can not hold; ask without it.")
     return json.dumps(word, ensure_ascii=False)

@@ -44,8 +44,7 @@ class Registry:
     def __init__(self, server: Server) -> None:
         self._server, self._facts, self.alias = server, server.named("facts"), server.named(CONTENT)
         self.known = Known()
-        if not server.exists(self._facts):
-            server.create(self._facts, (("value", "json"),), len(NOWHERE), "flat")
+        server.ready(self._facts, (("value", "json"),), len(NOWHERE), "flat")
         self.look()
 
     def look(self) -> Known:
@@ -55,6 +54,9 @@ class Registry:
             facts |= {row["id"]: row["value"] for row in page}
         state = facts.get(STATE, {"generation": 0, "previous": None})
         spaces = {key.removeprefix(SPACE): Space(**facts[key], collection=self._server.named(key)) for key in sorted(facts) if key != STATE}
+        for space in spaces.values():
+            if space not in self.known.spaces.values():
+                self._server.load(space.collection)
         aliased = self._server.aliased(self.alias)
         content = next((space for space in spaces.values() if space.collection == aliased), None)
         known = Known(int(state["generation"]), state["previous"], content, spaces)

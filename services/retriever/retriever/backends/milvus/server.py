@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from re import sub
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pymilvus import DataType, MilvusClient, MilvusException  # type: ignore[import-untyped]
 
+from retriever.backends.milvus.expressions import id_in
 from retriever.errors import SpaceInvalid, StorageFailed
 
 Row = dict[str, Any]
@@ -48,8 +50,11 @@ class Server:
         # pymilvus logs every refusal with its traceback; what it raises is told to the caller already
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         self.prefix, self._timeout_s = prefix, timeout_s
+        self._embedded = not urlsplit(url).scheme
+        if self._embedded:
+            # milvus-lite serves from this process, and logs a traceback for each call that it does not know
+            logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
         with explained("connect"):
-            # an embedded file takes no token
             self._client = MilvusClient(url, token=token, timeout=timeout_s)
 
     def close(self) -> None:
@@ -78,16 +83,34 @@ class Server:
         index_type, built, _ = KINDS[kind]
         index = self._client.prepare_index_params()
         index.add_index("vector", index_type=index_type, metric_type="IP", params=dict(built))
+        if ("terms", "terms") in fields and not self._embedded:  # milvus-lite indexes no arrays
+            index.add_index("terms", index_type="INVERTED")
         with explained("create_collection"):
-            self._client.create_collection(
-                collection, schema=schema, index_params=index, consistency_level="Strong", timeout=self._timeout_s
-            )
+            self._client.create_collection(collection, schema=schema, consistency_level="Strong", timeout=self._timeout_s)
+            # not waited for: the index of an empty collection is there at once, and loading waits for it
+            self._client.create_index(collection, index, timeout=self._timeout_s, sync=False)
+            self._client.load_collection(collection, timeout=self._timeout_s)
+
+    def ready(self, collection: str, fields: Sequence[tuple[str, str]], dimension: int, kind: str) -> None:
+        """There, created if need be, and searchable."""
+        if self.exists(collection):
+            self.load(collection)
+        else:
+            self.create(collection, fields, dimension, kind)
+
+    def load(self, collection: str) -> None:
+        """Makes it searchable: a server remembers that, milvus-lite forgets it when its process ends."""
+        with explained("load_collection"):
+            self._client.load_collection(collection, timeout=self._timeout_s)
 
     def drop(self, collection: str) -> None:
         with explained("drop_collection"):
             self._client.drop_collection(collection, timeout=self._timeout_s)
 
     def compact(self, collection: str) -> None:
+        """Waits until what is in memory is sealed; the merging goes on behind it."""
+        with explained("flush"):
+            self._client.flush(collection, timeout=self._timeout_s)
         with explained("compact"):
             self._client.compact(collection, timeout=self._timeout_s)
 
@@ -115,14 +138,14 @@ class Server:
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         for batch in batches(ids):
             with explained("delete"):
-                self._client.delete(collection, ids=batch, timeout=self._timeout_s)
+                self._client.delete(collection, filter=id_in(batch), timeout=self._timeout_s)
 
     def get(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
         """The rows of those `ids` that are there."""
         found: dict[str, Row] = {}
         for batch in batches(ids):
             with explained("query"):
-                rows = self._client.query(collection, ids=batch, output_fields=["id", *fields], timeout=self._timeout_s)
+                rows = self._client.query(collection, filter=id_in(batch), output_fields=["id", *fields], timeout=self._timeout_s)
             found |= {row["id"]: dict(row) for row in rows}
         return found
 

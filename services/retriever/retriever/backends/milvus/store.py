@@ -41,8 +41,7 @@ class Milvus:
         self._server = Server(url, token, prefix, timeout_s)
         try:
             self._items = self._server.named("items")
-            if not self._server.exists(self._items):
-                self._server.create(self._items, ITEM_FIELDS, len(NOWHERE), "flat")
+            self._server.ready(self._items, ITEM_FIELDS, len(NOWHERE), "flat")
             self._registry = Registry(self._server)
         except BaseException:
             self.close()
