@@ -11,7 +11,7 @@ SCHEMA_VERSION = 39
 COLUMNS, WIDTH, HEIGHT = 3, 8, 7
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 PUBLIC = 'route=~"/v1/.+|unmatched"'
-FAILED = f'{PUBLIC}, status=~"5.."'
+FAILED = f'{PUBLIC}, status=~"5..|429"'
 ASKED = 'route="/v1/recommendations"'
 ANSWERED = 'route=~"/v1/recommendations|/v1/items/{item_id}/similar", status="200"'
 OBJECTIVE = "99 % within 500 ms is the objective."
@@ -68,7 +68,7 @@ def pods(service: str) -> tuple[Panel, ...]:
     cpu = f"sum by (pod) (rate(process_cpu_seconds_total{of(service)}[$__rate_interval]))"
     return (
         graph("In flight", "short", (f"sum by (pod) ({service}_requests_in_flight{of(service)})", "{{pod}}")),
-        graph("Refused at admission", "reqps", (rate(f"{service}_requests_overloaded_total", service), "503")),
+        graph("Refused at admission", "reqps", (rate(f"{service}_requests_overloaded_total", service), "429")),
         graph("CPU", "short", (cpu, "{{pod}}"), says="CPUs in use per pod."),
         graph(
             "Memory", "bytes", (f"sum by (pod) (process_resident_memory_bytes{of(service)})", "{{pod}}"), says="Resident memory per pod."
@@ -86,7 +86,7 @@ OVERVIEW = (
         "Errors",
         "percentunit",
         (share(rate("gateway_requests_total", "gateway", "status", FAILED), GATEWAY_REQUESTS), "{{status}}"),
-        says="Share of the requests answered 5xx; no data means none. Below 0.1 % is the objective.",
+        says="Share of the requests answered 5xx or refused at admission (429); no data means none. Below 0.1 % is the objective.",
     ),
     graph("Recommendations", "s", *quantiles("gateway_request_duration_seconds", "gateway", ASKED), says=OBJECTIVE),
     graph(

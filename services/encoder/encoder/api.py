@@ -93,7 +93,7 @@ def _json(embeddings: NDArray[np.float32], identity: Identity) -> Response:
 
 
 STATUSES: dict[type[Exception], int] = {
-    errors.Overloaded: 503,
+    errors.Overloaded: 429,
     errors.DeadlinePassed: 504,
     errors.EmbeddingBroken: 500,
 }

@@ -34,7 +34,7 @@ class Settings(ServiceSettings):
     )
     batch_texts: int = Field(default=8, ge=1, le=256, description="Passages per batch at most.")
     max_queued_texts: int = Field(
-        default=4096, ge=256, description="Passages accepted and not yet answered; a request beyond is answered 503 with Retry-After."
+        default=4096, ge=256, description="Passages accepted and not yet answered; a request beyond is answered 429 with Retry-After."
     )
     deadline_ms: float = Field(
         default=30_000, gt=0, le=600_000, description="Milliseconds a request without the header x-deadline-ms may take."

@@ -84,7 +84,7 @@ class RequestMiddleware:
         if counted and self.in_flight > self.max_in_flight:
             self.metrics.overloaded.inc()
             detail = f"{self.max_in_flight} requests are being worked on already; try again in a second."
-            refusal = problems.response(503, "overloaded", detail, path=scope["path"], headers={"retry-after": "1"})
+            refusal = problems.response(429, "overloaded", detail, path=scope["path"], headers={"retry-after": "1"})
             return await refusal(scope, receive, send)
         headers = Headers(scope=scope)
         lines = any(kind in headers.get("content-type", "") for kind in LINES)

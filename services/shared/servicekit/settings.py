@@ -18,7 +18,7 @@ class ServiceSettings(BaseSettings):
     port: int = Field(ge=0, le=65535, description="TCP port to listen on.")
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged.")
     state_dir: Path = Field(default=Path("state"), description="Folder for what must survive a restart; created when missing.")
-    max_in_flight: int = Field(default=128, ge=1, description="Requests worked on at once; one more is answered 503 with Retry-After.")
+    max_in_flight: int = Field(default=128, ge=1, description="Requests worked on at once; one more is answered 429 with Retry-After.")
     max_json_bytes: int = Field(default=2**20, ge=1024, description="Largest JSON body, in bytes; a larger one is answered 413.")
     max_body_bytes: int = Field(default=64 * 2**20, ge=1024, description="Largest body of lines (NDJSON), in bytes; then 413.")
     drain_delay_s: float = Field(default=0.0, ge=0, description="Seconds between SIGTERM (readiness turns 503) and closing the listener.")

@@ -108,13 +108,13 @@ async def test_a_passed_deadline_is_504(client: httpx2.AsyncClient, steered: Any
     assert (answer.status_code, answer.json()["type"]) == (504, "/problems/deadline-passed")
 
 
-async def test_overload_is_503_and_says_when_to_come_back(client: httpx2.AsyncClient, steered: Any) -> None:
+async def test_overload_is_429_and_says_when_to_come_back(client: httpx2.AsyncClient, steered: Any) -> None:
     steered.gate.clear()
     accepted = asyncio.create_task(client.post("/v1/embed", json={"texts": ["a"] * 256}))
     while not steered.batches:
         await asyncio.sleep(0.001)
     refused = await client.post("/v1/embed", json={"texts": ["one more"]})
-    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/overloaded")
+    assert (refused.status_code, refused.json()["type"]) == (429, "/problems/overloaded")
     assert refused.headers["retry-after"] == "1"
     steered.gate.set()
     assert (await accepted).status_code == 200

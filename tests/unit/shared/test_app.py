@@ -85,7 +85,7 @@ async def test_one_request_too_many_is_refused_before_it_starts(service: FastAPI
     while service.state.gate.started < 2:
         await asyncio.sleep(0)
     refused = await client.post("/v1/embed", json={"texts": ["a"]})
-    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
     assert refused.json()["type"] == "/problems/overloaded"
     assert service.state.gate.started == 2
     assert (await client.get("/livez")).status_code == 200
