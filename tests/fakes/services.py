@@ -271,7 +271,7 @@ class FakeRetriever(FakeService):
         def holds(name: str, condition: Any) -> bool:
             value = item["attributes"].get(name)
             held = value if isinstance(value, list) else [value]
-            return bool(set(getattr(condition, "any", [condition])) & set(held))
+            return bool(set(condition["any"] if isinstance(condition, dict) else [condition]) & set(held))
 
         return all(holds(name, condition) for name, condition in conditions.items())
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from contracts import gateway as wire
-from contracts.items import Filter
+from contracts.filters import Filter
 from contracts.items import Item as WireItem
 from contracts.retriever import ItemPage, SpaceStatus
 from contracts.wire import Id, Wire

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contracts.items import AttributeValue, Filter, Item
+from contracts.filters import Filter
+from contracts.items import AttributeValue, Item
 from contracts.wire import Id, Reply, Text, Wire
 
 EventType = Literal["view", "like", "rate", "review", "purchase", "dismiss"]

@@ -1,9 +1,10 @@
-"""The catalogue on the wire: items, their attributes, and filters over them. Knows no service."""
+"""The catalogue on the wire: items and their attributes. Knows no service."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from contracts.filters import Filter as Filter  # for those who still look for it here
 from contracts.wire import Id, LongText, Text, Wire
 
 AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -20,33 +21,3 @@ class Item(Wire):
         default_factory=dict, description="Display and filter attributes: a scalar, or a list of words such as genres."
     )
     text: LongText | None = Field(default=None, description="Free text such as a description; embedded, never shown.")
-
-
-class Range(Wire):
-    """Numbers from `gte` up to `lte`, either end open when left out."""
-
-    gte: float | None = None
-    lte: float | None = None
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> Self:
-        if self.gte is None and self.lte is None:
-            raise ValueError("has neither gte nor lte; give at least one")
-        return self
-
-
-class AnyOf(Wire):
-    """The attribute equals, or its list contains, one of these."""
-
-    any: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)]
-
-
-class NoneOf(Wire):
-    """The attribute neither equals nor contains any of these."""
-
-    none: Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=1000)]
-
-
-Condition = Range | AnyOf | NoneOf | Scalar
-Filter = Annotated[dict[AttributeName, Condition], Field(max_length=16)]
-"""Attribute name -> condition; all must hold. A bare scalar means equals (or: the list contains it). `id` filters by item id."""
