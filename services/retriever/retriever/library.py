@@ -28,12 +28,14 @@ from retriever.backends.protocol import (
 )
 from retriever.backends.units import units as units_of
 from retriever.catalogue import Catalogue
+from retriever.changelog import Change
 from retriever.errors import (
     EmbeddingInvalid,
     FingerprintMismatch,
     GenerationNotReached,
     IndexNotLoaded,
     ItemUnknown,
+    ReadOnly,
     SpaceExists,
     SpaceInUse,
     SpaceInvalid,
@@ -43,6 +45,7 @@ from retriever.errors import (
 from retriever.identity import Identity
 from retriever.items import Floats, Item, Rows
 from retriever.patching import patched
+from retriever.replay import Replay
 from retriever.segments.kinds import KINDS
 from retriever.segments.store import SegmentStore
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
@@ -62,6 +65,8 @@ class Library:
         self.catalogue, self._lenders, self._kind = Catalogue(path, fsync=fsync), lenders, kind
         self.store = SegmentStore(path.parent / "segments")
         self.merging: set[int] = set()
+        self.follows: str | None = None
+        """Where the writes come from when this is a read replica, which takes no others."""
         self.job: Job | None = None
         self._killed: list[Rows] = []
         try:
@@ -173,6 +178,20 @@ class Library:
             self._show(transaction, view)
         return state_of(name, upload, self.catalogue)
 
+    def apply(self, change: Change) -> None:
+        """Makes a read replica what its writer was at `change.generation`: all of it or nothing. Raises Foreign for another catalogue's."""
+        self._catch_up(replaying=True)
+        before = self.view.spaces.keys()
+        with self._changing() as transaction:
+            view, anew = Replay(self.view, transaction, change, self._killed.append).view()
+            self._show(transaction, view)
+        for dropped in before - self.view.spaces.keys():
+            self.store.forget(dropped)
+        if anew:  # from what is committed now
+            self._current = False
+            self.view = self.view.with_sources()
+            self._current = True
+
     # spaces
 
     def create_space(self, name: str, fingerprint: str, dimension: int, kind: str) -> SpaceState:
@@ -187,7 +206,7 @@ class Library:
                 was = there.identity
                 if (was.fingerprint, was.dimension, was.kind) != (fingerprint, dimension, kind):
                     raise SpaceExists(
-                        f"The space {name!r} is there with fingerprint {was.fingerprint!r}, dimension {was.dimension} and kind {was.kind!r}; "
+                        f"The space {name!r} has fingerprint {was.fingerprint!r}, dimension {was.dimension} and kind {was.kind!r}; "
                         "choose another name, or drop that one first."
                     )
                 return self._state(there)
@@ -384,8 +403,10 @@ class Library:
             yield transaction
         self.view, self._current = self._next, True
 
-    def _catch_up(self) -> None:
-        """After a change that failed: loads the catalogue anew when it is further than the view."""
+    def _catch_up(self, *, replaying: bool = False) -> None:
+        """After a change that failed: loads the catalogue anew when it is further than the view. Raises ReadOnly in a read replica."""
+        if self.follows and not replaying:
+            raise ReadOnly(f"This is a read replica of {self.follows}; send writes to the retriever that publishes there.")
         if not self._current:
             if self.catalogue.meta().generation != self.view.generation:
                 self.job, self.view = None, loading.load(self.catalogue, self.store, self._lenders)

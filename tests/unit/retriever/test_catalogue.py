@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from retriever.catalogue import VERSION, Catalogue, Identity
+from retriever.catalogue import Catalogue
 from retriever.errors import StorageFailed
 from retriever.items import Item
 from retriever.library import Library
+from retriever.schema import VERSION
 from retriever.spaces import Neighbours, Scores, Upload, Vectors
 
 BOOKS = [
@@ -21,13 +22,22 @@ BOOKS = [
     Item("4", "Italian Folktales"),
     Item("5", "Élan vital", {"authors": ("José Núñez", "Games Master")}),
 ]
-IDENTITY = Identity("f", 2)
+
+
+def put(catalogue: Catalogue, items: list[Item]) -> None:
+    with catalogue.writing() as transaction:
+        transaction.put_items(items)
+
+
+def upload(catalogue: Catalogue, name: str, content: Upload) -> None:
+    with catalogue.writing() as transaction:
+        transaction.replace_space(name, content)
 
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
     opened = Catalogue(tmp_path / "c.sqlite3")
-    opened.store(IDENTITY, BOOKS, np.eye(5, 2, dtype=np.float32))
+    put(opened, BOOKS)
     yield opened
     opened.close()
 
@@ -64,9 +74,10 @@ def test_an_item_comes_back_as_it_was_stored(catalogue: Catalogue) -> None:
 
 
 def test_a_replaced_item_is_found_by_its_new_words_only(catalogue: Catalogue) -> None:
-    catalogue.store(IDENTITY, [Item("1", "Gregor the Overlander")], np.eye(1, 2, dtype=np.float32))
+    put(catalogue, [Item("1", "Gregor the Overlander")])
     assert (found(catalogue, "hunger"), found(catalogue, "overl")) == ([], ["1"])
-    catalogue.delete("1")
+    with catalogue.writing() as transaction:
+        transaction.delete(transaction.numbers(["1"]), ["1"])
     assert found(catalogue, "overl") == []
 
 
@@ -93,10 +104,10 @@ def test_every_typed_word_begins_a_word_of_title_or_authors(catalogue: Catalogue
 
 def test_the_more_popular_item_comes_first_among_equals(catalogue: Catalogue) -> None:
     assert found(catalogue, "gam") == ["1", "2", "5"]
-    catalogue.replace_space("popular", Upload(("1", "2", "5"), 3, Scores(np.array([1.0, 9.0, 99.0]))))
+    upload(catalogue, "popular", Upload(("1", "2", "5"), 3, Scores(np.array([1.0, 9.0, 99.0]))))
     assert found(catalogue, "gam") == ["2", "1", "5"]
     assert [found(catalogue, "gam", offset, 1) for offset in range(4)] == [["2"], ["1"], ["5"], []]
-    catalogue.replace_space("popular", Upload((), 0, None))
+    upload(catalogue, "popular", Upload((), 0, None))
     assert found(catalogue, "gam") == ["1", "2", "5"]
 
 
@@ -111,17 +122,40 @@ def test_no_typed_text_breaks_the_search(catalogue: Catalogue, typed: str) -> No
     assert set(found(catalogue, typed)) <= {book.id for book in BOOKS}
 
 
-def test_a_batch_that_fails_half_way_leaves_nothing(catalogue: Catalogue) -> None:
-    with pytest.raises(ValueError, match="zip"):
-        catalogue.store(IDENTITY, [Item("8", "New"), Item("9", "New")], np.eye(1, 2, dtype=np.float32))
-    assert catalogue.item("8") is None
-    assert found(catalogue, "new") == []
+def test_a_write_that_fails_half_way_leaves_nothing_and_no_generation(catalogue: Catalogue) -> None:
+    with pytest.raises(RuntimeError, match="stop"), catalogue.writing() as transaction:
+        transaction.put_items([Item("8", "New")])
+        raise RuntimeError("stop")
+    assert (catalogue.item("8"), found(catalogue, "new"), catalogue.meta().generation) == (None, [], 1)
+
+
+def test_a_number_is_kept_while_the_item_lives_and_never_given_again(catalogue: Catalogue) -> None:
+    put(catalogue, [Item("1", "again"), Item("6", "new")])
+    assert catalogue.numbers(["1", "6", "none"]).tolist() == [1, 6, -1]
+    with catalogue.writing() as transaction:
+        transaction.delete(transaction.numbers(["6"]), ["6"])
+    put(catalogue, [Item("6", "back")])
+    assert catalogue.numbers(["6"]).tolist() == [7]
+    assert catalogue.ids_at([1, 6, 7]) == {1: "1", 7: "6"}
+
+
+def test_a_vector_gets_a_new_version_only_when_it_changes(catalogue: Catalogue) -> None:
+    with catalogue.writing() as transaction:
+        space = transaction.create_space("s", "f", 2, "hnsw")
+        transaction.put_vectors(space, np.array([1, 2]), np.eye(2, dtype=np.float32))
+    with catalogue.writing() as transaction:
+        kept = transaction.put_vectors(space, np.array([1, 2, 3]), np.array([[1, 0], [1, 0], [0, 1]], np.float32))
+    assert kept.versions.tolist() == [1, 3, 4]
+    assert kept.written.tolist() == [False, True, True]
+    assert [array.tolist() for array in kept.replaced] == [[2], [2]]
+    assert [array.tolist() for array in catalogue.versions(space)] == [[1, 3, 4], [1, 2, 3]]
+    assert catalogue.vectors([3, 1], 2).tolist() == [[1.0, 0.0], [1.0, 0.0]]
 
 
 def test_a_disk_that_refuses_is_a_storage_failure(catalogue: Catalogue) -> None:
     catalogue._writer.execute(f"PRAGMA max_page_count = {catalogue._writer.execute('PRAGMA page_count').fetchone()[0]}")
     with pytest.raises(StorageFailed, match=r"full.*nothing was changed"):
-        catalogue.store(IDENTITY, [Item("8", "New", {}, "long " * 50_000)], np.eye(1, 2, dtype=np.float32))
+        put(catalogue, [Item("8", "New", {}, "long " * 50_000)])
     assert catalogue.item("8") is None
 
 
@@ -130,7 +164,9 @@ def test_a_catalogue_of_another_layout_is_refused_and_closed(tmp_path: Path, lay
     with sqlite3.connect(tmp_path / "c.sqlite3") as other:
         other.execute(f"PRAGMA user_version = {layout}")
     other.close()
-    with pytest.raises(StorageFailed, match=f"has the layout {layout}, this retriever reads {VERSION}; start the version that wrote it"):
+    with pytest.raises(
+        StorageFailed, match=f"has the layout {layout}, this retriever reads {VERSION} and turns 2 into it; start the version"
+    ):
         Catalogue(tmp_path / "c.sqlite3")
     assert_closed(connections)
 
@@ -163,7 +199,8 @@ def test_a_catalogue_that_can_not_be_loaded_is_closed(tmp_path: Path, connection
     ids=lambda upload: upload.kind,
 )
 def test_a_space_comes_back_as_it_was_uploaded(catalogue: Catalogue, upload: Upload) -> None:
-    catalogue.replace_space("popular" if upload.kind == "scores" else "collaborative", upload)
+    with catalogue.writing() as transaction:
+        transaction.replace_space("popular" if upload.kind == "scores" else "collaborative", upload)
     (kept,) = catalogue.spaces().values()
     assert (kept.ids, kept.rows, kept.kind) == (upload.ids, upload.rows, upload.kind)
     for name, array in (vars(upload.content) if upload.content else {}).items():
@@ -175,3 +212,39 @@ def test_an_acknowledged_write_is_synced_to_the_disk(catalogue: Catalogue) -> No
     full, wal = 2, "wal"
     assert catalogue._writer.execute("PRAGMA synchronous").fetchone()[0] == full
     assert catalogue._writer.execute("PRAGMA journal_mode").fetchone()[0] == wal
+
+
+def test_a_catalogue_of_layout_2_becomes_one_of_today(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "c.sqlite3", isolation_level=None)
+    for statement in LAYOUT_2:
+        old.execute(statement)
+    half = np.array([0.6, 0.8], "<f4").tobytes()
+    old.execute("INSERT INTO identity VALUES (1, 'f', 2)")
+    old.execute("INSERT INTO centre VALUES (1, ?, 2)", (np.array([0.1, 0.2]).tobytes(),))
+    old.executemany(
+        "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?)", [(3, "a", "Alpha", '{"n": 1}', "text", half), (7, "b", "Beta", "{}", None, half)]
+    )
+    old.executemany("INSERT INTO words (rowid, title, authors) VALUES (?, ?, '')", [(3, "Alpha"), (7, "Beta")])
+    old.close()
+    library = Library(tmp_path / "c.sqlite3", lenders=2)
+    assert library.item("a") == Item("a", "Alpha", {"n": 1}, "text")
+    assert found(library.catalogue, "bet") == ["b"]
+    (space,) = library.spaces()
+    assert (space.fingerprint, space.dimension, space.rows, space.content) == ("f", 2, 2, True)
+    assert library.view.centre.mean.tolist() == [0.1, 0.2]
+    library.put("f", [Item("c", "Gamma")], np.array([[1.0, 0.0]]))
+    assert library.catalogue.numbers(["c"]).tolist() == [8]
+    library.close()
+
+
+LAYOUT_2 = (
+    "CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), fingerprint TEXT NOT NULL, dimension INTEGER NOT NULL)",
+    "CREATE TABLE centre (one INTEGER PRIMARY KEY CHECK (one = 1), mean BLOB NOT NULL, items INTEGER NOT NULL)",
+    """CREATE TABLE items (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, title TEXT NOT NULL, attributes TEXT NOT NULL, text TEXT, embedding BLOB NOT NULL
+)""",
+    "CREATE VIRTUAL TABLE words USING fts5(title, authors, prefix = '1 2 3', tokenize = 'unicode61 remove_diacritics 2')",
+    "CREATE TABLE spaces (name TEXT PRIMARY KEY, kind TEXT NOT NULL, arrays BLOB NOT NULL)",
+    "CREATE TABLE popularity (id TEXT PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID",
+    "PRAGMA user_version = 2",
+)

@@ -1,27 +1,40 @@
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from retriever.errors import EmbeddingInvalid, FingerprintMismatch, StorageFailed
+from retriever.backends.protocol import Ask, Patch, Written
+from retriever.builder import do
+from retriever.errors import EmbeddingInvalid, FingerprintMismatch, StorageFailed, VectorsMissing
+from retriever.filters import AnyOf, Where
 from retriever.items import Item
 from retriever.library import Library
 from retriever.retrieval import Question, retrieve
 from retriever.spaces import Upload
 from retriever.upload import SpaceUpload
-from retriever.view import DEAD_ROWS, View
+from retriever.vectorspace import VectorSpace
 
 UNIT = np.array([0.6, 0.8])
+
+
+def put(library: Library, names: Iterable[str], embeddings: Sequence[Any], fingerprint: str = "f", title: str = "t") -> Written:
+    return library.put(fingerprint, [Item(name, title) for name in names], np.stack(embeddings))
+
+
+def build(library: Library) -> None:
+    """Everything that is due, in this process."""
+    while (job := library.begin_job()) is not None:
+        library.end_job(job, do(job.asked(library.catalogue.path, library.store.folder, 1)))
 
 
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[Library]:
     opened = Library(tmp_path / "c.sqlite3", lenders=2)
-    opened.upsert("f", [Item(name, name) for name in "abc"], [UNIT, -UNIT, UNIT[::-1]])
+    put(opened, "abc", [UNIT, -UNIT, UNIT[::-1]])
     yield opened
     opened.close()
 
@@ -34,17 +47,15 @@ def upload(space: str, rows: list[dict[str, Any]]) -> Upload:
 
 def test_the_first_write_fixes_the_fingerprint(library: Library) -> None:
     with pytest.raises(FingerprintMismatch, match=r"'g'.*'f'"):
-        library.upsert("g", [Item("d", "d")], [UNIT])
-    for name in "abc":
-        library.delete(name)
+        put(library, "d", [UNIT], "g")
+    library.delete("abc")
     with pytest.raises(FingerprintMismatch, match=r"'g'.*'f'"):
-        library.upsert("g", [Item("d", "d")], [UNIT])
+        put(library, "d", [UNIT], "g")
 
 
 @pytest.mark.parametrize(
     ("embedding", "reason"),
     [
-        (np.array([1.0]), "'e' has 1 numbers, the content space has 2"),
         (UNIT * 1.01, "'e' has the length 1.01"),
         (np.zeros(2), "'e' has the length 0"),
         (np.array([np.nan, 1]), "'e' has the length nan"),
@@ -53,77 +64,169 @@ def test_the_first_write_fixes_the_fingerprint(library: Library) -> None:
 )
 def test_a_bad_embedding_refuses_the_whole_batch(library: Library, embedding: Any, reason: str) -> None:
     with pytest.raises(EmbeddingInvalid, match=reason):
-        library.upsert("f", [Item("d", "d"), Item("e", "e")], [UNIT, embedding])
-    assert [item.id for item in library.catalogue.after("", 10)] == ["a", "b", "c"]
-    assert len(library.view) == 3
+        put(library, "de", [UNIT, embedding])
+    assert [item.id for item in library.after("", 10)] == ["a", "b", "c"]
+    assert (len(library), library.generation) == (3, 1)
+
+
+def test_an_embedding_of_another_dimension_is_refused(library: Library) -> None:
+    with pytest.raises(EmbeddingInvalid, match="'d' has 1 numbers, the space has 2"):
+        put(library, "d", [np.ones(1)])
 
 
 def test_an_embedding_a_little_off_is_scaled_to_length_1(library: Library) -> None:
-    library.upsert("f", [Item("d", "d")], [UNIT * 1.0009])
-    assert library.view.shelf.segment.take(np.array([3]))[0] == pytest.approx(UNIT, abs=1e-7)
-
-
-def test_texts_stay_on_disk(library: Library) -> None:
-    library.upsert("f", [Item("d", "d", {}, "long")], [UNIT])
-    assert library.view.item(3).text is None
-    assert library.catalogue.item("d") == Item("d", "d", {}, "long")
+    put(library, "d", [UNIT * 1.0009])
+    assert library.vectors("content", ["d"])[0] == pytest.approx(UNIT, abs=1e-7)
 
 
 def test_a_space_counts_ids_that_are_not_in_the_catalogue_and_finds_them_when_they_come(library: Library) -> None:
     state = library.replace_space("collaborative", upload("collaborative", [{"id": "a", "neighbours": [["new", 2.0], ["b", 1.0]]}]))
     assert (state.rows, state.unknown) == (1, 1)
-    library.upsert("f", [Item("new", "new")], [UNIT])
-    assert library.spaces()[1].unknown == 0
+    put(library, ["new"], [UNIT])
+    assert library.uploads()[0].unknown == 0
     asked = Question({"collaborative": 1.0}, liked=["a"], k=2)
     assert [one.item.id for one in retrieve(library.view, asked, 500).found] == ["new", "b"]
-    library.delete("new")
-    assert library.spaces()[1].unknown == 1
+    library.delete(["new"])
+    assert library.uploads()[0].unknown == 1
     assert "new" not in [one.item.id for one in retrieve(library.view, asked, 500).found]
-    library.upsert("f", [Item("new", "new")], [UNIT])
+    put(library, ["new"], [UNIT])
     assert [one.item.id for one in retrieve(library.view, asked, 500).found] == ["new", "b"]
 
 
 def test_many_replacements_leave_few_dead_rows(library: Library) -> None:
+    rng = np.random.default_rng(0)
     for _ in range(3):
-        library.upsert("f", [Item("a", "a")] * DEAD_ROWS, [UNIT] * DEAD_ROWS)
-    assert len(library.view.live) <= 2 * DEAD_ROWS + 3
-    assert library.view.moments.count == len(library.view) == 3
+        angles = rng.uniform(0, 7, 2_000)
+        put(library, [f"i{n}" for n in range(2_000)], list(np.stack((np.cos(angles), np.sin(angles)), axis=1)))
+    build(library)
+    (space,) = library.spaces()
+    assert (space.rows, space.unsealed, space.dead, space.segments) == (2_003, 0, 0, 1)
 
 
-def test_a_change_that_fails_in_memory_is_not_stored_and_the_next_begins_from_disk(
-    library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def out_of_memory(*_: object) -> View:
+def test_the_same_put_again_changes_nothing_but_the_generation(library: Library) -> None:
+    before = library.view.content
+    written = put(library, "abc", [UNIT, -UNIT, UNIT[::-1]])
+    assert (written.generation, written.created, written.replaced) == (2, 0, 3)
+    assert library.view.content is before
+
+
+def test_of_an_id_that_comes_twice_the_last_wins(library: Library) -> None:
+    written = library.put("f", [Item("d", "first"), Item("e", "e"), Item("d", "last")], np.stack([UNIT, UNIT, -UNIT]))
+    assert (written.created, written.duplicates) == (2, 1)
+    found = library.item("d")
+    assert found
+    assert found.title == "last"
+    assert library.vectors("content", ["d"])[0] == pytest.approx(-UNIT, abs=1e-6)
+
+
+def test_a_patch_changes_attributes_and_leaves_the_vector(library: Library) -> None:
+    library.put("f", [Item("d", "d", {"lang": "en", "year": 1990}, "long")], UNIT[np.newaxis])
+    before = library.view.content
+    library.patch([Patch("d", attributes={"lang": "de", "year": None}), Patch("d", title="D", drop_text=True)])
+    assert library.item("d") == Item("d", "D", {"lang": "de"})
+    assert library.view.content is before
+    german = Ask(UNIT[np.newaxis].astype(np.float32), 5, filter=Where("lang", AnyOf(("de",))))
+    assert library.search(german).ids == [["d"]]
+
+
+def test_vectors_of_a_second_space_take_over_at_once_and_can_be_taken_back(library: Library) -> None:
+    library.create_space("next", "g", 3, "hnsw")
+    library.put_vectors("next", "g", ["a", "b"], np.eye(2, 3))
+    with pytest.raises(VectorsMissing, match="1 of 3 items have no vector in 'next'"):
+        library.cut_over("next")
+    library.put_vectors("next", "g", ["c"], np.eye(3)[2:])
+    library.cut_over("next")
+    assert library.search(Ask(np.eye(3, dtype=np.float32)[2:], 1)).ids == [["c"]]
+    assert [(space.name, space.content, space.previous) for space in library.spaces()] == [
+        ("content-1", False, True),
+        ("next", True, False),
+    ]
+    library.cut_over("content-1")
+    assert library.search(Ask(UNIT[np.newaxis].astype(np.float32), 1)).ids == [["a"]]
+
+
+def test_what_is_sealed_is_opened_again_and_the_rest_replayed(library: Library, tmp_path: Path) -> None:
+    library.merge("content")
+    build(library)
+    put(library, "bd", [UNIT, UNIT[::-1]])
+    library.delete(["c"])
+    again = Library(tmp_path / "c.sqlite3", lenders=2)
+    (space,) = again.spaces()
+    assert (space.rows, space.segments, space.unsealed, space.dead) == (3, 1, 2, 2)
+    exact = Ask(UNIT[np.newaxis].astype(np.float32), 3, exact=True)
+    assert again.search(exact).ids == library.search(exact).ids == [["a", "b", "d"]]
+    again.close()
+
+
+def test_what_dies_while_it_is_sealed_is_dead_in_the_segment(library: Library) -> None:
+    library.merge("content")
+    job = library.begin_job()
+    assert job
+    built = do(job.asked(library.catalogue.path, library.store.folder, 1))
+    library.delete(["a"])
+    put(library, "b", [UNIT])
+    library.end_job(job, built)
+    assert library.search(Ask(UNIT[np.newaxis].astype(np.float32), 3)).ids == [["b", "c"]]
+
+
+def test_a_job_that_failed_leaves_everything_and_is_begun_again(library: Library) -> None:
+    library.merge("content")
+    job = library.begin_job()
+    assert job
+    assert library.begin_job() is None
+    library.end_job(job, None)
+    put(library, "d", [UNIT])
+    assert library.search(Ask(UNIT[np.newaxis].astype(np.float32), 2)).ids == [["a", "d"]]
+    build(library)
+    assert library.spaces()[0].segments == 1
+
+
+def test_a_damaged_segment_is_left_out_and_nothing_is_lost(library: Library, tmp_path: Path) -> None:
+    library.merge("content")
+    build(library)
+    (vectors,) = (tmp_path / "segments").glob("*.vectors")
+    damaged = bytearray(vectors.read_bytes())
+    damaged[-1] ^= 1
+    vectors.write_bytes(damaged)
+    again = Library(tmp_path / "c.sqlite3", lenders=2)
+    (space,) = again.spaces()
+    assert (space.rows, space.segments, space.unsealed) == (3, 0, 3)
+    assert again.search(Ask(UNIT[np.newaxis].astype(np.float32), 1)).ids == [["a"]]
+    again.close()
+
+
+def test_a_change_that_fails_in_memory_is_not_stored_and_the_next_works(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> VectorSpace:
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(View, "with_items", out_of_memory)
+        patch.setattr(VectorSpace, "put", out_of_memory)
         with pytest.raises(MemoryError):
-            library.upsert("f", [Item("d", "d")], [UNIT])
-    assert library.catalogue.item("d") is None
-    library.upsert("f", [Item("e", "e")], [UNIT])
-    assert set(library.view.row_of) == set("abce")
+            put(library, "d", [UNIT])
+    assert library.item("d") is None
+    put(library, "e", [UNIT])
+    assert [item.id for item in library.after("", 10)] == ["a", "b", "c", "e"]
+    assert len(library.view.rows) == 4
 
 
 def test_items_and_the_centre_they_are_seen_from_are_stored_together_or_not_at_all(library: Library, tmp_path: Path) -> None:
     library.catalogue._writer.execute("CREATE TRIGGER refusing BEFORE INSERT ON centre BEGIN SELECT RAISE(ABORT, 'full'); END")
-    new, embeddings = [Item(name, name) for name in "defg"], [UNIT] * 4
     with pytest.raises(StorageFailed, match=r"full.*nothing was changed"):
-        library.upsert("f", new, embeddings)
+        put(library, "defg", [UNIT] * 4)
     with pytest.raises(StorageFailed, match=r"full.*nothing was changed"):
-        library.delete("a")
-    assert [item.id for item in library.catalogue.after("", 10)] == sorted(library.view.row_of) == ["a", "b", "c"]
+        library.delete(["a"])
+    assert [item.id for item in library.after("", 10)] == ["a", "b", "c"]
     library.catalogue._writer.execute("DROP TRIGGER refusing")
-    assert library.upsert("f", new, embeddings) == (4, 0)
+    assert put(library, "defg", [UNIT] * 4).created == 4
     again = Library(tmp_path / "c.sqlite3", lenders=2)
     again.close()
-    assert np.array_equal(again.view.centred.centre.mean, library.view.centred.centre.mean)
-    assert again.view.centred.centre.items == library.view.centred.centre.items == 7
+    assert np.array_equal(again.view.centre.mean, library.view.centre.mean)
+    assert again.view.centre.items == library.view.centre.items == 7
 
 
 def test_readers_see_a_space_before_or_after_its_replacement_and_never_between(library: Library) -> None:
     """Each upload gives every item the same score; an answer that mixes two uploads has two scores."""
-    library.upsert("f", [Item(f"i{n}", f"i{n}") for n in range(200)], [UNIT] * 200)
+    put(library, [f"i{n}" for n in range(200)], [UNIT] * 200)
     uploads = [
         upload("collaborative", [{"id": "a", "neighbours": [[f"i{n}", float(weight)] for n in range(200)]}]) for weight in range(1, 6)
     ]
@@ -140,7 +243,7 @@ def test_readers_see_a_space_before_or_after_its_replacement_and_never_between(l
         reader.start()
     for turn in range(40):
         library.replace_space("collaborative", uploads[turn % 5])
-        library.upsert("f", [Item("i7", "again"), Item("i8", "again")], [UNIT, UNIT])
+        put(library, ["i7", "i8"], [UNIT, UNIT], title=f"again {turn}")
     stop.set()
     for reader in readers:
         reader.join()
@@ -160,7 +263,7 @@ def test_readers_see_all_of_a_batch_or_nothing_of_it(library: Library) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for batch in range(40):
-        library.upsert("f", [Item(f"{batch}-{n}", "x") for n in range(50)], [UNIT] * 50)
+        put(library, [f"{batch}-{n}" for n in range(50)], [UNIT] * 50)
     stop.set()
     reader.join()
     assert halves == []

@@ -4,8 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retriever.centre import Centre
+from retriever.centred import Centred
+from retriever.identity import Identity
+from retriever.items import Rows
 from retriever.loans import NOBODY, Loans
-from retriever.segments.flat import FlatSegment
+from retriever.vectorspace import VectorSpace
 
 P = 3
 
@@ -16,19 +20,31 @@ def test_lenders_after_every_batch_are_those_found_from_scratch(seed: int, batch
     vectors = rng.standard_normal((sum(batches), 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     said = rng.random(len(vectors)) < 0.6
-    segment, loans, live = FlatSegment(), Loans.none(P), np.zeros(0, np.bool_)
+    space, loans, live = VectorSpace.empty(Identity(1, "s", "f", 4, "hnsw", 1)), Loans.none(P), np.zeros(0, np.bool_)
+    version = 0
     for size in batches:
         first = len(live)
-        segment.append(first, vectors[first : first + size])
+        new = np.arange(first, first + size)
+        moved = np.flatnonzero(live & (rng.random(first) < dead))
+        space = space.without(moved, space_versions(space, moved))
+        vectors[moved] = vectors[moved][:, ::-1]
+        changed = np.concatenate((moved, new))
+        space = space.put(changed, np.arange(version, version + len(changed)), vectors[changed])
+        version += len(changed)
         live = np.append(live & (rng.random(first) >= dead), np.ones(size, np.bool_))
         warm, cold = live & said[: len(live)], live & ~said[: len(live)]
-        loans = loans.changed(segment, warm, cold, np.arange(first, first + size))
+        loans = loans.changed(Centred(Centre(np.zeros(4), 1), space), warm, cold, changed)
         assert loans.cold.tolist() == np.flatnonzero(cold).tolist()
         for row in loans.cold:
             nearest = sorted(np.flatnonzero(warm), key=lambda other: -float(vectors[other] @ vectors[row]))[:P]
             assert loans.lenders_of(int(row)).tolist() == sorted(nearest)
         for row in np.flatnonzero(warm):
             assert len(loans.lenders_of(int(row))) == 0
+
+
+def space_versions(space: VectorSpace, numbers: Rows) -> Rows:
+    memory = space.memories[-1]
+    return memory.versions[memory.locate(numbers)]
 
 
 def test_nobody_lends_a_mean_of_zero() -> None:

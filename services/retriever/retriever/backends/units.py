@@ -8,6 +8,10 @@ from retriever.errors import EmbeddingInvalid
 from retriever.items import Floats
 
 UNIT_TOLERANCE = 1e-3
+"""What is forgiven of the length of what is sent."""
+ROUNDING = 2e-7
+"""How far float32 takes the length of a unit vector from 1: within it a vector is stored bit by bit as it came, so that it can be moved
+from store to store and stay the same."""
 
 
 def units(ids: Sequence[str], embeddings: Floats, dimension: int) -> Floats:
@@ -18,12 +22,14 @@ def units(ids: Sequence[str], embeddings: Floats, dimension: int) -> Floats:
             "embed all items with one encoder. Nothing was stored."
         )
     wide = embeddings.astype(np.float64)
-    lengths = np.sqrt(np.square(wide).sum(axis=1))
+    with np.errstate(over="ignore", invalid="ignore"):  # an infinite length is refused below
+        lengths = np.sqrt(np.einsum("nd,nd->n", wide, wide))
     wrong = np.flatnonzero(~(np.abs(lengths - 1.0) <= UNIT_TOLERANCE))
     if len(wrong):
         raise EmbeddingInvalid(
             f"The embedding of item {ids[wrong[0]]!r} has the length {lengths[wrong[0]]:.6g}; "
             "send embeddings of length 1 (the encoder's are). Nothing was stored."
         )
-    scaled: Floats = (wide / lengths[:, np.newaxis]).astype(np.float32)
+    scale = np.where(np.abs(lengths - 1.0) <= ROUNDING, 1.0, lengths)
+    scaled: Floats = (wide / scale[:, np.newaxis]).astype(np.float32)
     return scaled
