@@ -8,7 +8,9 @@ import pytest
 
 from retriever.backends.milvus import Milvus
 from retriever.backends.protocol import Backend
+from retriever.library import Library
 
+LENDERS = 3
 made = itertools.count()
 
 
@@ -18,14 +20,15 @@ def milvus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("milvus") / "lite.db"
 
 
-@pytest.fixture(params=["milvus"])
-def opened(request: pytest.FixtureRequest, milvus_file: Path) -> Iterator[Callable[[], Backend]]:
+@pytest.fixture(params=["faiss", "milvus"])
+def opened(request: pytest.FixtureRequest, milvus_file: Path, tmp_path: Path) -> Iterator[Callable[[], Backend]]:
     """Opens the test's store, a second time too once the first is closed."""
     stores: list[Backend] = []
     prefix = f"test_{next(made)}"
 
     def opening() -> Backend:
-        stores.append(Milvus(str(milvus_file), prefix=prefix))
+        milvus = request.param == "milvus"
+        stores.append(Milvus(str(milvus_file), prefix=prefix) if milvus else Library(tmp_path / "catalogue.sqlite3", LENDERS))
         return stores[-1]
 
     yield opening

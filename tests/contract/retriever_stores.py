@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from retriever.backends.protocol import Patch
+from retriever.backends.protocol import CONTENT, Ask, Backend, Patch
 from retriever.filters import EVERYTHING, And, AnyOf, Condition, Contains, Exists, Expression, NoneOf, Not, Or, Range, Where, meets
 from retriever.items import AttributeValue, Floats, Item
 
@@ -24,6 +24,18 @@ def unit(rng: np.random.Generator, n: int, dimension: int = DIMENSION) -> Floats
     drawn = rng.standard_normal((n, dimension))
     scaled: Floats = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
     return scaled
+
+
+def items(*ids: str, **attributes: str) -> list[Item]:
+    return [Item(name, f"title of {name}", attributes, f"text of {name}") for name in ids]
+
+
+def found(store: Backend, query: Floats, space: str = CONTENT, n: int = 10) -> list[str]:
+    return list(store.search(Ask(query[np.newaxis], n, space)).ids[0])
+
+
+def counted(store: Backend) -> dict[str, tuple[bool, bool, int, int]]:
+    return {state.name: (state.content, state.previous, state.rows, state.missing) for state in store.spaces()}
 
 
 def value(rng: random.Random) -> AttributeValue:

@@ -64,7 +64,7 @@ def test_what_an_item_has_is_told_by_value_and_type(mixed: tuple[Backend, Refere
 def test_after_any_writes_a_store_holds_and_finds_what_a_dict_would(store: Backend, seed: int) -> None:
     rng, drawn, reference = random.Random(seed), np.random.default_rng(seed), Reference()
     store.create_space("one", ENCODER, DIMENSION, "hnsw")
-    store.create_space("two", OTHER, DIMENSION, "flat")
+    store.create_space("two", OTHER, DIMENSION, "hnsw")
     writes: tuple[Callable[[], None], ...] = (
         lambda: _put(store, reference, rng, drawn),
         lambda: _put_vectors(store, reference, rng, drawn),

@@ -7,11 +7,9 @@ fact about an attribute, and `numbers`, the numeric attributes as doubles.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from retriever.backends.milvus.server import KEY_BYTES, MAX_TERMS, MAX_VARCHAR, Row
 from retriever.backends.milvus.terms import numbers_of, terms_of
-from retriever.backends.protocol import Patch
 from retriever.errors import ItemTooLarge
 from retriever.items import AttributeValue, Item
 
@@ -55,18 +53,6 @@ def item_of(row: Row, *, with_text: bool) -> Item:
     attributes = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(row["attributes"]).items()}
     marked = row["text_1"] + row["text_2"] if with_text else ""
     return Item(row["id"], row["title"], attributes, marked[1:] if marked else None)
-
-
-def patched(item: Item, patch: Patch) -> Item:
-    """`item` after the merge patch."""
-    attributes: dict[str, AttributeValue] = {} if patch.clear_attributes else dict(item.attributes)
-    for name, value in patch.attributes.items():
-        if value is None:
-            attributes.pop(name, None)
-        else:
-            attributes[name] = value
-    text = None if patch.drop_text else item.text if patch.text is None else patch.text
-    return replace(item, title=item.title if patch.title is None else patch.title, text=text, attributes=attributes)
 
 
 def last_of(ids: Sequence[str]) -> list[int]:

@@ -14,7 +14,7 @@ import numpy as np
 from retriever.backends.milvus.expressions import all_of, expression_of, id_after, id_not_in
 from retriever.backends.milvus.nearest import nearest
 from retriever.backends.milvus.registry import Registry, Space
-from retriever.backends.milvus.rows import ITEM_FIELDS, NOWHERE, PAYLOAD, filterable, item_of, last_of, patched, payload
+from retriever.backends.milvus.rows import ITEM_FIELDS, NOWHERE, PAYLOAD, filterable, item_of, last_of, payload
 from retriever.backends.milvus.server import Row, Server
 from retriever.backends.protocol import CONTENT, FIRST_KIND, FIRST_SPACE, RESERVED, Ask, Hits, Patch, SpaceIdentity, SpaceState, Written
 from retriever.backends.units import units
@@ -29,6 +29,7 @@ from retriever.errors import (
     VectorsMissing,
 )
 from retriever.items import Floats, Item
+from retriever.patching import patched
 
 BRIEF: Final = ("title", "attributes")
 """The payload without the text."""
@@ -173,9 +174,9 @@ class Milvus:
         return [item_of(row, with_text=True) for row in next(self._server.pages(self._items, id_after(name), PAYLOAD, limit), [])]
 
     def vectors(self, space: str, ids: Sequence[str]) -> Floats:
-        found = self._registry.find(space)
-        taken: Floats = np.full((len(ids), found.dimension if found else 0), np.nan, np.float32)
-        rows = self._server.get(found.collection, list(dict.fromkeys(ids)), ["vector"]) if found else {}
+        found = self._registry.required(space)
+        taken: Floats = np.full((len(ids), found.dimension), np.nan, np.float32)
+        rows = self._server.get(found.collection, list(dict.fromkeys(ids)), ["vector"])
         for at, name in enumerate(ids):
             if name in rows:
                 taken[at] = rows[name]["vector"]
