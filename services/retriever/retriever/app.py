@@ -1,65 +1,68 @@
 """Puts the retriever together: settings in, application out. Knows nothing of how its parts work."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 
 from fastapi import FastAPI
 
 from retriever.api import ROUTES, STATUSES
-from retriever.builder import Builder
 from retriever.claim import held
 from retriever.errors import IndexNotLoaded
 from retriever.library import Library
-from retriever.maintenance import keep_up
+from retriever.maintenance import kept_up
+from retriever.manifest import CATALOGUE
 from retriever.metrics import RetrieverMetrics
+from retriever.replication import Unloaded, followed, published
 from retriever.settings import Settings
 from retriever.workers import Workers
 from servicekit import app as servicekit_app
 from servicekit import logs
 
-FILE = "catalogue.sqlite3"
+FILE = CATALOGUE
 LOG = logs.get(__name__)
 
 
 def build(settings: Settings) -> FastAPI:
     """The retriever's application; the index is built from the catalogue when it starts up."""
     metrics = RetrieverMetrics()
-    opened: list[tuple[Library, Workers]] = []
+    opened: list[Library] = []
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        started = time.perf_counter()
+        app.state.library = app.state.backend = Unloaded()
+        app.state.proposals = settings.candidates_per_source
         settings.state_dir.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            stack.enter_context(held(settings.state_dir))
-            workers = stack.enter_context(closing(Workers(settings.search_threads)))
-            opening = partial(Library, settings.state_dir / FILE, settings.borrowed_from, fsync=settings.fsync, kind=settings.index_kind)
-            library = stack.enter_context(closing(await workers.write(opening)))
-            stack.callback(workers.close)  # before the library, which what was begun still needs
-            builder = stack.enter_context(closing(Builder()))
-            LOG.info("index_built", items=len(library), seconds=round(time.perf_counter() - started, 3))
+
+        def show(library: Library) -> None:
+            """From now on requests are answered from `library`."""
+            opened[:] = [library]
+            app.state.library = app.state.backend = library
+            LOG.info("index_built", items=len(library), generation=library.generation)
             metrics.items.set(len(library))
             metrics.show(library.spaces(), library.generation)
             for state in library.uploads():
                 metrics.space_rows.labels(state.name).set(state.rows)
-            app.state.library, app.state.workers, app.state.proposals = library, workers, settings.candidates_per_source
-            opened.append((library, workers))
+
+        async with AsyncExitStack() as stack:
+            stack.enter_context(held(settings.state_dir))
+            app.state.workers = workers = stack.enter_context(closing(Workers(settings.search_threads)))
+            opening = partial(Library, lenders=settings.borrowed_from, fsync=settings.fsync, kind=settings.index_kind)
+            if settings.follow_url:
+                await stack.enter_async_context(followed(settings, workers, metrics, opening, show))
+            else:
+                library = stack.enter_context(closing(await workers.write(opening, settings.state_dir / CATALOGUE)))
+                stack.callback(workers.close)  # before the library, which what was begun still needs
+                show(library)
+                await stack.enter_async_context(published(settings, metrics))
             stack.callback(opened.clear)
-            building = asyncio.create_task(keep_up(library, workers, builder, settings.build_threads, metrics))
-            try:
-                yield
-            finally:
-                building.cancel()
-                builder.close()
-                await asyncio.gather(building, return_exceptions=True)
+            await stack.enter_async_context(kept_up(lambda: next(iter(opened), None), workers, settings.build_threads, metrics))
+            yield
 
     async def ready() -> None:
         if not opened:
             raise IndexNotLoaded("The index has not been built from the catalogue yet; ask again in a second.")
-        library, workers = opened[0]
-        await workers.search(library.check)
+        await app.state.workers.search(opened[0].check)
 
-    return servicekit_app.build("retriever", settings, routes=ROUTES, statuses=STATUSES, ready=ready, lifespan=lifespan, metrics=metrics)
+    app = servicekit_app.build("retriever", settings, routes=ROUTES, statuses=STATUSES, ready=ready, lifespan=lifespan, metrics=metrics)
+    return app

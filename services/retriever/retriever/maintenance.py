@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 
 from retriever.builder import Builder
 from retriever.errors import RetrieverError
@@ -18,11 +20,29 @@ WAIT_AFTER_FAILURE_S = (1, 5, 30, 60)
 LOG = logs.get(__name__)
 
 
-async def keep_up(library: Library, workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics) -> None:
-    """Runs until it is cancelled."""
+@asynccontextmanager
+async def kept_up(served: Callable[[], Library | None], workers: Workers, threads: int, metrics: RetrieverMetrics) -> AsyncIterator[None]:
+    """Keeps the index built inside."""
+    with closing(Builder()) as builder:
+        building = asyncio.create_task(keep_up(served, workers, builder, threads, metrics))
+        try:
+            yield
+        finally:
+            building.cancel()
+            builder.close()
+            await asyncio.gather(building, return_exceptions=True)
+
+
+async def keep_up(
+    served: Callable[[], Library | None], workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics
+) -> None:
+    """Runs until it is cancelled; `served` is asked each time, as a read replica may replace its library by a newer one."""
     failures = 0
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
+        if (library := served()) is None:
+            continue
+        metrics.items.set(len(library))
         metrics.show(library.spaces(), library.generation)
         if next_job(library.view, frozenset(library.merging)) is None and not library.merging:
             continue

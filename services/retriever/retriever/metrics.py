@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from prometheus_client import Counter, Gauge, Histogram
 
 from retriever.backends.protocol import SpaceState
-
 from servicekit.metrics import SECONDS_BUCKETS, HttpMetrics
 
 POOL_BUCKETS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
@@ -34,6 +33,12 @@ class RetrieverMetrics(HttpMetrics):
             "retriever_candidates", "Items scored in every source for one retrieval.", buckets=POOL_BUCKETS, registry=self.registry
         )
         self.generation = Gauge("retriever_generation", "Writes that this process knows of.", registry=self.registry)
+        self.replica_lag = Gauge(
+            "retriever_replica_lag_seconds", "Time since this read replica was known to have all that is published.", registry=self.registry
+        )
+        self.unpublished = Gauge(
+            "retriever_unpublished_seconds", "Age of the oldest change that this writer has not published.", registry=self.registry
+        )
         self.segments = Gauge("retriever_segments", "Sealed segments of a vector space.", ("space",), registry=self.registry)
         self.unsealed = Gauge("retriever_unsealed_vectors", "Vectors in no sealed segment yet.", ("space",), registry=self.registry)
         self.dead = Gauge("retriever_dead_vectors", "Overwritten or deleted vectors still in segments.", ("space",), registry=self.registry)

@@ -1,6 +1,8 @@
 """Every setting of the retriever. Knows nothing of what is built from them."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from servicekit.settings import ServiceSettings
@@ -32,3 +34,16 @@ class Settings(ServiceSettings):
         default="hnsw", pattern="^(hnsw|ivf-sq8|ivf-pq)$", description="Kind of index of the first vector space; others name theirs."
     )
     build_threads: int = Field(default=1, ge=1, le=64, description="Threads of the process that builds segments beside the service.")
+    publish_url: str = Field(
+        default="", description="Folder or s3:// URL for snapshots and changes that read replicas follow; empty: none."
+    )
+    follow_url: str = Field(default="", description="The same, to be followed: this process is a read replica and takes no writes.")
+    replicate_every_s: float = Field(default=0.5, gt=0, le=60, description="Seconds between two looks for changes to publish or to hear.")
+    snapshot_after: int = Field(default=2_000, ge=1, description="Published changes after which another snapshot is taken.")
+    snapshots_kept: int = Field(default=3, ge=1, description="Newest snapshots that stay at publish_url; a reader may be as far behind.")
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.publish_url and self.follow_url:
+            raise ValueError("follow_url and publish_url are both set; a read replica publishes nothing, so leave one of them empty")
+        return self

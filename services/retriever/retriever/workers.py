@@ -1,4 +1,4 @@
-"""The threads: one that writes, some that search. Knows nothing of what they do."""
+"""The threads: one that writes, one that reads long bodies, some that search. Knows nothing of what they do."""
 
 import asyncio
 import contextvars
@@ -18,17 +18,27 @@ class Workers:
     def __init__(self, search_threads: int) -> None:
         self._searchers = ThreadPoolExecutor(search_threads, "search", initializer=search_on_one_thread)
         self._writer = ThreadPoolExecutor(1, "write", initializer=search_on_one_thread)
+        self._reader = ThreadPoolExecutor(1, "read")
 
     async def search(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs reading work beside other readers."""
         return await _run(self._searchers, work, *args, **kwargs)
 
+    async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs the reading of a long body, beside searches, which would wait for it in their own threads."""
+        return await _run(self._reader, work, *args, **kwargs)
+
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs writing work after the writes that came before it; it is finished even when the caller goes away."""
         return await _run(self._writer, work, *args, **kwargs)
 
+    def write_from_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a thread that is not the event loop's; waits."""
+        return self._writer.submit(work, *args, **kwargs).result()
+
     def close(self) -> None:
         """Waits for what was begun."""
+        self._reader.shutdown()
         self._searchers.shutdown()
         self._writer.shutdown()
 
