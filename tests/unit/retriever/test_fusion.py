@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retriever.allowed import Allowed
 from retriever.fusion import first_places, fuse, union
-from retriever.items import Bools, Doubles, Rows
+from retriever.items import Doubles, Rows
 from retriever.spread import Spread
 
 
@@ -16,7 +17,7 @@ class Listed:
     scores: Doubles
     spread: Spread
 
-    def top(self, allowed: Bools, n: int) -> list[Rows]:
+    def top(self, allowed: Allowed, n: int) -> list[Rows]:
         raise NotImplementedError
 
     def raw(self, rows: Rows) -> Doubles:
@@ -41,4 +42,4 @@ def test_a_row_proposed_twice_is_in_the_pool_once() -> None:
 def test_places_are_ordered_by_score_and_then_by_id(scores: list[float], k: int) -> None:
     ids = [f"{(7 * place) % 31:02}" for place in range(len(scores))]
     expected = sorted(range(len(scores)), key=lambda place: (-scores[place], ids[place]))[:k]
-    assert first_places(np.array(scores), ids.__getitem__, k) == expected
+    assert first_places(np.array(scores), lambda places: [ids[place] for place in places], k) == expected

@@ -131,10 +131,10 @@ def test_a_patch_changes_attributes_and_leaves_the_vector(library: Library) -> N
 
 def test_vectors_of_a_second_space_take_over_at_once_and_can_be_taken_back(library: Library) -> None:
     library.create_space("next", "g", 3, "hnsw")
-    library.put_vectors("next", "g", ["a", "b"], np.eye(2, 3))
+    library.put_vectors("next", "g", ["a", "b"], np.eye(2, 3, dtype=np.float32))
     with pytest.raises(VectorsMissing, match="1 of 3 items have no vector in 'next'"):
         library.cut_over("next")
-    library.put_vectors("next", "g", ["c"], np.eye(3)[2:])
+    library.put_vectors("next", "g", ["c"], np.eye(3, dtype=np.float32)[2:])
     library.cut_over("next")
     assert library.search(Ask(np.eye(3, dtype=np.float32)[2:], 1)).ids == [["c"]]
     assert [(space.name, space.content, space.previous) for space in library.spaces()] == [

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from retriever.builder import do
 from retriever.errors import EmbeddingInvalid, NothingToRetrieve
-from retriever.filters import AnyOf, Expression, NoneOf, Range, Where, meets
-from retriever.items import Item
+from retriever.filters import AnyOf, Condition, NoneOf, Range, Where, meets
+from retriever.items import Floats, Item, Rows
 from retriever.library import Library
 from retriever.retrieval import Question, retrieve
 from retriever.sources import Query
@@ -151,7 +151,7 @@ def unit(rng: np.random.Generator) -> NDArray[np.float64]:
 def questions(draw: st.DrawFn) -> Question:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     names = st.lists(st.sampled_from([*NAMES, "unheard-of"]), max_size=4).map(tuple)
-    conditions = {
+    conditions: dict[str, st.SearchStrategy[Condition]] = {
         "genres": st.sampled_from([AnyOf(("poetry",)), AnyOf(("crime", "space")), NoneOf(("poetry", "crime"))]),
         "year": st.sampled_from([Range(1990, None), Range(None, 2000), Range(1980, 1999.5), AnyOf((1990, 1991.0)), NoneOf((1990,))]),
         "read": st.sampled_from([AnyOf((True,)), AnyOf((False,)), NoneOf((True,))]),
@@ -302,10 +302,15 @@ def stocked(tmp_path: Path) -> Any:
     library.close()
 
 
+def vectors_of(library: Library, rows: Rows) -> Floats:
+    assert library.view.content
+    return library.view.content.take(rows)
+
+
 def test_an_item_without_interactions_has_the_mean_score_of_its_text_nearest_items_that_have_some(stocked: Library) -> None:
     answer = retrieve(stocked.view, Question({"collaborative": 1.0}, liked=[NAMES[0]], k=50), 500)
     scores = {NAMES[0]: 0.0} | {one.item.id: one.said["collaborative"].score for one in answer.found}
-    seen = dict(zip(NAMES, stocked.view.content.take(stocked.view.rows) - stocked.view.centre.mean, strict=True))
+    seen = dict(zip(NAMES, vectors_of(stocked, stocked.view.rows) - stocked.view.centre.mean, strict=True))
     for cold in NAMES[18:]:
         cosine = {name: float(seen[name] @ seen[cold] / np.linalg.norm(seen[name])) for name in NAMES[:18]}
         nearest = sorted(cosine, key=lambda name: -cosine[name])[:LENDERS]
@@ -325,10 +330,10 @@ def test_a_liked_item_without_interactions_speaks_through_the_same_items(stocked
 
 
 def test_without_a_liked_item_the_items_nearest_to_the_queries_speak_in_the_collaborative_space(stocked: Library) -> None:
-    near, weak = stocked.view.content.take(np.array([6, 7]))
+    near, weak = vectors_of(stocked, np.array([6, 7]))
     queries = [Query("near", near, 1.0), Query("weak", weak, 0.01)]
     answer = retrieve(stocked.view, Question({"collaborative": 1.0}, queries, k=50), 500)
-    vectors = stocked.view.content.take(np.arange(1, 19))
+    vectors = vectors_of(stocked, np.arange(1, 19))
     nearest = np.argsort(-(vectors @ (near + 0.01 * weak)))[:LENDERS]
     upload = stocked.view.collaborative.upload  # type: ignore[union-attr]
     weights = np.zeros((len(upload.ids), len(upload.ids)))
@@ -342,7 +347,7 @@ def test_without_a_liked_item_the_items_nearest_to_the_queries_speak_in_the_coll
 
 
 def test_each_source_names_who_found_an_item(stocked: Library) -> None:
-    near, far = stocked.view.content.take(np.array([6, 7]))
+    near, far = vectors_of(stocked, np.array([6, 7]))
     queries = [Query("near", near, 1.0), Query("far", far, 0.001)]
     weights = {"content": 1.0, "similar": 1.0, "collaborative": 1.0}
     answer = retrieve(stocked.view, Question(weights, queries, liked=["i00", "i01"], k=50), 500)

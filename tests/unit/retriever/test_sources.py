@@ -10,7 +10,7 @@ from retriever.sources import Query, best_rows, weighted_mean
 def test_the_best_rows_are_the_largest_and_of_equal_ones_the_older(scores: list[float], n: int, seed: int) -> None:
     allowed = np.random.default_rng(seed).random(len(scores)) < 0.7
     expected = sorted(np.flatnonzero(allowed), key=lambda row: (-scores[row], row))[:n]
-    assert best_rows(np.array(scores), allowed, n).tolist() == expected
+    assert best_rows(np.array(scores), np.flatnonzero(allowed), n).tolist() == expected
 
 
 def test_a_query_counts_by_its_weight() -> None:
