@@ -4,14 +4,12 @@ Words equal exactly, a list equals each of its words, numbers are compared as fl
 attribute that an item does not have meets no condition but `NoneOf` and `Exists(False)`.
 """
 
-from array import array
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-import numpy as np
-
-from retriever.items import AttributeValue, Bools, Doubles, Rows
+from retriever.items import AttributeValue
 
 Scalar = bool | int | float | str
 ID = "id"
@@ -183,115 +181,4 @@ def float_of(value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        return np.inf if value > 0 else -np.inf
-
-
-class Columns:
-    """The attributes of all rows. Append-only: one writer, and readers that pass the number of rows they know of."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, array[float]] = {}
-        self._words: dict[str, dict[str | bool, array[int]]] = {}
-        self._has: dict[str, array[int]] = {}
-        self._lists: dict[str, array[int]] = {}
-
-    def append(self, row: int, attributes: Mapping[str, AttributeValue]) -> None:
-        """Notes the attributes of `row`, which must be beyond all rows before it."""
-        for name, value in attributes.items():
-            self._has.setdefault(name, array("q")).append(row)
-            if isinstance(value, tuple):
-                self._lists.setdefault(name, array("q")).append(row)
-            if is_number(value):
-                column = self._numbers.setdefault(name, array("d"))
-                column.extend([np.nan] * (row - len(column)))
-                column.append(float_of(value))
-            elif isinstance(value, (str, bool, tuple)):
-                lists = self._words.setdefault(name, {})
-                for word in set(value) if isinstance(value, tuple) else (value,):
-                    lists.setdefault(word, array("q")).append(row)
-
-    def mask(self, name: str, condition: Condition, count: int) -> Bools:
-        """Which of the first `count` rows meet `condition` `(count,)`."""
-        match condition:
-            case Range():
-                column = self._column(name, count)
-                low: Bools = column >= (-np.inf if condition.gte is None else condition.gte)
-                high: Bools = ~np.isnan(column)
-                high &= column <= (np.inf if condition.lte is None else condition.lte)
-                high &= True if condition.gt is None else column > condition.gt
-                high &= True if condition.lt is None else column < condition.lt
-                return low & high
-            case AnyOf(values):
-                return self._any(name, values, count)
-            case NoneOf(values):
-                return ~self._any(name, values, count)
-            case Contains(word):
-                return self._any(name, (word,), count) & self._noted(self._lists, name, count)
-            case Exists(wanted):
-                has = self._noted(self._has, name, count)
-                return has if wanted else ~has
-
-    def _noted(self, noted: Mapping[str, "array[int]"], name: str, count: int) -> Bools:
-        mask, rows = np.zeros(count, np.bool_), self._rows(noted.get(name, array("q")))
-        mask[rows[rows < count]] = True
-        return mask
-
-    def _any(self, name: str, values: tuple[Scalar, ...], count: int) -> Bools:
-        numbers = [float_of(value) for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)]
-        mask: Bools = np.isin(self._column(name, count), numbers) if numbers else np.zeros(count, np.bool_)
-        lists = self._words.get(name, {})
-        for value in values:
-            if isinstance(value, (str, bool)) and value in lists:
-                rows = self._rows(lists[value])
-                mask[rows[rows < count]] = True
-        return mask
-
-    def _column(self, name: str, count: int) -> Doubles:
-        column = np.full(count, np.nan)
-        # tobytes, because a view into an array that grows meanwhile would make its append fail
-        known = np.frombuffer(self._numbers.get(name, array("d")).tobytes(), np.float64)[:count]
-        column[: len(known)] = known
-        return column
-
-    @staticmethod
-    def _rows(listed: "array[int]") -> Rows:
-        return np.frombuffer(listed.tobytes(), np.int64)
-
-
-def rows_of(ids: Iterable[Scalar], row_of: Mapping[str, int]) -> Rows:
-    """The rows of those `ids` that are known."""
-    found = (row_of.get(name) for name in ids if isinstance(name, str))
-    return np.fromiter((row for row in found if row is not None), np.int64)
-
-
-def passing(conditions: Mapping[str, Condition] | Expression, columns: Columns, row_of: Mapping[str, int], live: Bools) -> Bools:
-    """Which live rows meet all `conditions`, as a new mask `(count,)`."""
-    if isinstance(conditions, Mapping):
-        conditions = And(tuple(Where(name, condition) for name, condition in conditions.items()))
-    return live & _mask(conditions, columns, row_of, len(live))
-
-
-def _mask(wanted: Expression, columns: Columns, row_of: Mapping[str, int], count: int) -> Bools:
-    match wanted:
-        case And(parts):
-            return _all([_mask(part, columns, row_of, count) for part in parts], count)
-        case Or(parts):
-            return ~_all([~_mask(part, columns, row_of, count) for part in parts], count)
-        case Not(part):
-            return ~_mask(part, columns, row_of, count)
-        case Where(name, condition):
-            return _ids(condition, row_of, count) if name == ID else columns.mask(name, condition, count)
-
-
-def _all(masks: Iterable[Bools], count: int) -> Bools:
-    whole = np.ones(count, np.bool_)
-    for mask in masks:
-        whole &= mask
-    return whole
-
-
-def _ids(condition: Condition, row_of: Mapping[str, int], count: int) -> Bools:
-    mask = np.zeros(count, np.bool_)
-    if isinstance(condition, AnyOf | NoneOf):
-        mask[rows_of(condition.values, row_of)] = True
-    return ~mask if isinstance(condition, NoneOf) or condition == Exists(True) else mask
+        return math.inf if value > 0 else -math.inf

@@ -1,7 +1,8 @@
-import numpy as np
+from typing import Any
+
 import pytest
 
-from retriever.filters import AnyOf, Columns, Condition, NoneOf, Range, passing, rows_of
+from retriever.filters import EVERYTHING, And, AnyOf, Contains, Exists, Expression, NoneOf, Not, Or, Range, Where, expression, meets
 from retriever.items import AttributeValue
 
 ITEMS: dict[str, dict[str, AttributeValue]] = {
@@ -9,59 +10,70 @@ ITEMS: dict[str, dict[str, AttributeValue]] = {
     "b": {"year": 2005.5, "genres": ("crime",), "read": False, "note": "crime"},
     "c": {"genres": (), "year": "1999"},
     "d": {"year": 1, "huge": 10**400},
-    "e": {"read": 1},
+    "e": {"read": 1, "id": "a"},
 }
 
 
-def ids(name: str, condition: Condition, count: int = len(ITEMS)) -> str:
-    columns, row_of = Columns(), {item: row for row, item in enumerate(ITEMS)}
-    for row, attributes in enumerate(ITEMS.values()):
-        columns.append(row, attributes)
-    mask = passing({name: condition}, columns, row_of, np.ones(count, np.bool_))
-    return "".join(np.array(list(ITEMS))[:count][mask])
+def ids(wanted: Expression) -> str:
+    return "".join(name for name, attributes in ITEMS.items() if meets(wanted, name, attributes))
 
 
 @pytest.mark.parametrize(
-    ("name", "condition", "expected"),
+    ("said", "expected"),
     [
-        ("genres", AnyOf(("crime",)), "ab"),
-        ("genres", AnyOf(("poetry", "space")), "a"),
-        ("genres", NoneOf(("poetry",)), "bcde"),
-        ("note", AnyOf(("crime",)), "b"),
-        ("year", AnyOf((1999,)), "a"),
-        ("year", AnyOf(("1999",)), "c"),
-        ("year", AnyOf((1999.0, "1999", 7)), "ac"),
-        ("year", Range(1999, None), "ab"),
-        ("year", Range(None, 1999), "ad"),
-        ("year", Range(1999, 1999), "a"),
-        ("year", NoneOf((1, 1999)), "bce"),
-        ("read", AnyOf((True,)), "a"),
-        ("read", AnyOf((1,)), "e"),
-        ("read", NoneOf((False,)), "acde"),
-        ("read", Range(0, 2), "e"),
-        ("huge", Range(1, None), "d"),
-        ("id", AnyOf(("b", "e", "unheard-of", 1)), "be"),
-        ("id", NoneOf(("b",)), "acde"),
-        ("id", Range(0, 9), ""),
-        ("nothing_has_this", AnyOf(("x", 0, True)), ""),
-        ("nothing_has_this", Range(None, 0), ""),
-        ("nothing_has_this", NoneOf(("x",)), "abcde"),
+        ({}, "abcde"),
+        ({"genres": "crime"}, "ab"),
+        ({"genres": {"any": ["poetry", "space"]}}, "a"),
+        ({"genres": {"in": ["poetry", "space"]}}, "a"),
+        ({"genres": {"none": ["poetry"]}}, "bcde"),
+        ({"note": {"eq": "crime"}}, "b"),
+        ({"year": 1999}, "a"),
+        ({"year": "1999"}, "c"),
+        ({"year": {"any": [1999.0, "1999", 7]}}, "ac"),
+        ({"year": {"gte": 1999}}, "ab"),
+        ({"year": {"gt": 1999}}, "b"),
+        ({"year": {"lte": 1999}}, "ad"),
+        ({"year": {"lt": 1999, "gt": 0}}, "d"),
+        ({"year": {"gte": 1999, "lte": None}}, "ab"),
+        ({"year": {"none": [1, 1999]}}, "bce"),
+        ({"read": True}, "a"),
+        ({"read": 1}, "e"),
+        ({"read": {"none": [False]}}, "acde"),
+        ({"read": {"gte": 0}}, "e"),
+        ({"huge": {"gte": 1}}, "d"),
+        ({"huge": 10**401}, "d"),
+        ({"genres": {"contains": "crime"}}, "ab"),
+        ({"note": {"contains": "crime"}}, ""),
+        ({"genres": {"exists": True}}, "abc"),
+        ({"genres": {"exists": False}}, "de"),
+        ({"year": {"exists": True, "none": [1]}}, "abc"),
+        ({"id": {"any": ["b", "e", "unheard-of", 1]}}, "be"),
+        ({"id": {"none": ["b"]}}, "acde"),
+        ({"id": {"gte": 0}}, ""),
+        ({"id": {"exists": True}}, "abcde"),
+        ({"id": "a"}, "a"),
+        ({"nothing_has_this": {"any": ["x", 0, True]}}, ""),
+        ({"nothing_has_this": {"lte": 0}}, ""),
+        ({"nothing_has_this": {"none": ["x"]}}, "abcde"),
+        ({"genres": "crime", "year": 1999}, "a"),
+        ({"or": [{"year": 1}, {"note": "crime"}]}, "bd"),
+        ({"or": [{"year": 1}, {"note": "crime"}], "read": False}, "b"),
+        ({"and": [{"genres": "crime"}, {"genres": "poetry"}]}, "a"),
+        ({"not": {"genres": "crime"}}, "cde"),
+        ({"not": {"not": {"or": [{"id": "a"}, {"id": "b"}]}}}, "ab"),
+        ({"not": {"none": ["x"]}}, "abcde"),
+        ({"not": {"gte": 1}}, ""),
     ],
 )
-def test_a_condition_lets_pass(name: str, condition: Condition, expected: str) -> None:
-    assert ids(name, condition) == expected
+def test_a_filter_lets_pass(said: Any, expected: str) -> None:
+    assert ids(expression(said)) == expected
 
 
-def test_a_reader_sees_only_the_rows_it_knows_of() -> None:
-    assert ids("genres", AnyOf(("crime",)), count=1) == "a"
-    assert ids("year", Range(None, 2100), count=2) == "ab"
+def test_an_and_of_nothing_is_everything_and_an_or_of_nothing_is_nothing() -> None:
+    assert (ids(EVERYTHING), ids(Or(())), ids(Not(EVERYTHING))) == ("abcde", "", "")
 
 
-def test_dead_rows_never_pass() -> None:
-    columns = Columns()
-    columns.append(0, {"year": 1})
-    assert not passing({"year": AnyOf((1,))}, columns, {}, np.zeros(1, np.bool_)).any()
-
-
-def test_rows_of_unknown_ids_are_left_out() -> None:
-    assert rows_of(["b", "x", "a"], {"a": 0, "b": 1}).tolist() == [1, 0]
+def test_every_operator_has_its_expression() -> None:
+    said: Any = {"x": {"gt": 1, "lte": 2, "in": ["a"], "none": [True], "contains": "w", "exists": False}, "not": {"y": 3}}
+    wanted = (Range(gt=1, lte=2), AnyOf(("a",)), NoneOf((True,)), Contains("w"), Exists(False))
+    assert expression(said) == And((*(Where("x", one) for one in wanted), Not(Where("y", AnyOf((3,))))))

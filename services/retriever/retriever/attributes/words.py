@@ -17,7 +17,8 @@ def _bytes(word: str) -> bytes:
     return word.encode("utf-8", "surrogatepass")
 
 
-def _hash(word: bytes) -> int:
+def hash_of(word: bytes) -> int:
+    """The hash of a word in UTF-8 that its saved table is ordered by; the same in every process."""
     return int.from_bytes(hashlib.blake2b(word, digest_size=8).digest(), "little")
 
 
@@ -34,7 +35,7 @@ class Words:
     def of(cls, words: Sequence[str], codes: NDArray[np.uint32], rows: Numbers) -> Self:
         """From the different words, and pairs of a place in `words` and an item number."""
         written = [_bytes(word) for word in words]
-        hashes = np.fromiter(map(_hash, written), np.uint64, len(written))
+        hashes = np.fromiter(map(hash_of, written), np.uint64, len(written))
         order = np.argsort(hashes, kind="stable")
         place = np.empty(len(order), np.uint32)
         place[order] = np.arange(len(order), dtype=np.uint32)
@@ -46,7 +47,7 @@ class Words:
     def any_of(self, words: Iterable[str]) -> BitMap:
         """The items that have one of `words`; must not be changed."""
         written = [_bytes(word) for word in dict.fromkeys(words)]
-        wanted = np.fromiter(map(_hash, written), np.uint64, len(written))
+        wanted = np.fromiter(map(hash_of, written), np.uint64, len(written))
         places = self.hashes.searchsorted(wanted)
         hits = np.flatnonzero(self.hashes[np.minimum(places, len(self.hashes) - 1)] == wanted)
         codes = [self._code(written[hit], int(places[hit])) for hit in hits.tolist()]
