@@ -68,6 +68,11 @@ class Publisher:
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
 
+    def wait_for_snapshot(self) -> None:
+        """Until the one that is being taken, if any, is there or has failed."""
+        if self._snapshot:
+            self._snapshot.join()
+
     def behind_s(self) -> float:
         """For how many seconds something has been committed that is not published."""
         since = self._behind_since
