@@ -1,11 +1,11 @@
 """Makes the view from what is on disk. Knows nothing of how it is kept up to date.
 
 SQLite says what there is; sealed segments and the base of attributes are taken where they are sound and fit, and what they lack is read
-from SQLite. Nothing derived is believed: the versions of every segment are compared with those that SQLite has.
+from SQLite. Nothing derived is believed: versions and item numbers of every segment are compared with those that SQLite has, and some
+of the vectors, for segments of another catalogue can have the same numbers.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 from pyroaring import BitMap
@@ -18,11 +18,12 @@ from retriever.items import AttributeValue, Rows
 from retriever.memory import Memory
 from retriever.segments.sealed import Sealed
 from retriever.segments.store import BaseEntry, SegmentStore
-from retriever.spread import Moments
 from retriever.vectorspace import Closed, VectorSpace
 from retriever.view import View
 from servicekit import logs
 
+COMPARED = 16
+"""Vectors of each segment."""
 PORTION = 4_096
 """Vectors or items read at once."""
 LOG = logs.get(__name__)
@@ -36,7 +37,7 @@ def load(catalogue: Catalogue, store: SegmentStore, lenders: int) -> View:
     spaces = {}
     for identity in catalogue.vector_spaces():
         spaces[identity.space] = _space(catalogue, identity, segments.get(identity.space, ()))
-        store.keep(identity.space, {part.lo for part in spaces[identity.space].closed})
+    store.keep({number: {part.lo for part in space.closed} for number, space in spaces.items()})
     attributes = attributes_of(catalogue, store, base, of_numbers(numbers))
     count = int(numbers[-1]) + 1 if len(numbers) else 0
     view = View(catalogue, meta, attributes, spaces, count, catalogue.centre(), lenders, catalogue.spaces())
@@ -62,7 +63,7 @@ def _space(catalogue: Catalogue, identity: Identity, segments: Sequence[Sealed])
     versions, numbers = catalogue.versions(identity.space)
     closed, memories, at = [], [], 0
     for segment in sorted(segments, key=lambda segment: segment.lo):
-        if segment.lo < at or (part := _closed(segment, versions)) is None:
+        if segment.lo < at or (part := _closed(catalogue, identity, segment, versions, numbers)) is None:
             LOG.warning("segment_foreign", space=identity.name, lo=segment.lo, hi=segment.hi)
             continue
         if len(before := _between(versions, at, segment.lo)):
@@ -71,15 +72,20 @@ def _space(catalogue: Catalogue, identity: Identity, segments: Sequence[Sealed])
         at = segment.hi
     rest = _between(versions, at, np.iinfo(np.int64).max)
     memories.append(_memory(catalogue, identity, at, versions[rest], numbers[rest]))
-    space = VectorSpace(identity, tuple(closed), tuple(memories), Moments.none())
-    return replace(space, moments=_moments(space))
+    return VectorSpace(identity, tuple(closed), tuple(memories))
 
 
-def _closed(segment: Sealed, versions: Rows) -> Closed | None:
-    """The segment with what is dead in it; None when it lacks a vector of its range, so that it can not be of this catalogue."""
-    present = versions[_between(versions, segment.lo, segment.hi)]
-    alive = np.isin(segment.versions, present)
+def _closed(catalogue: Catalogue, identity: Identity, segment: Sealed, versions: Rows, numbers: Rows) -> Closed | None:
+    """The segment with what is dead in it; None when it is not of this catalogue or nothing in it is alive."""
+    present = _between(versions, segment.lo, segment.hi)
+    if not len(present) or segment.vectors.shape != (len(segment.versions), identity.dimension):
+        return None
+    places = present[np.minimum(np.searchsorted(versions[present], segment.versions), len(present) - 1)]
+    alive = (versions[places] == segment.versions) & (numbers[places] == segment.numbers)
     if int(alive.sum()) != len(present):
+        return None
+    some = np.flatnonzero(alive)[:: max(1, len(present) // COMPARED)]
+    if not np.array_equal(segment.vectors[some], catalogue.vectors(segment.versions[some].tolist(), identity.dimension)):
         return None
     return Closed(segment, of_numbers(segment.numbers[~alive]))
 
@@ -89,22 +95,10 @@ def _between(versions: Rows, lo: int, hi: int) -> Rows:
 
 
 def _memory(catalogue: Catalogue, identity: Identity, lo: int, versions: Rows, numbers: Rows) -> Memory:
-    memory = Memory.empty(lo)
+    memory = Memory.empty(lo, identity.dimension)
     for start in range(0, len(versions), PORTION):
         portion = slice(start, start + PORTION)
         vectors = catalogue.vectors(versions[portion].tolist(), identity.dimension)
         memory = memory.appended(numbers[portion], versions[portion], vectors)
     return memory
 
-
-def _moments(space: VectorSpace) -> Moments:
-    moments = Moments.none()
-    for part in space.closed:
-        moments = moments.plus(part.segment.moments)
-        if len(part.dead):
-            dead = np.fromiter(part.dead, np.int64, len(part.dead))
-            moments = moments.changed(np.empty((0, space.dimension), np.float32), part.segment.vectors[part.segment.locate(dead)])
-    for memory in space.memories:
-        if len(memory):
-            moments = moments.plus(Moments.of(memory.take(np.flatnonzero(memory.alive))))
-    return moments

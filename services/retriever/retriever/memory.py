@@ -11,9 +11,13 @@ from typing import Self
 import numpy as np
 
 from retriever.bitmaps import of_numbers
-from retriever.items import Bools, Floats, Rows
+from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.plan import FlatPart
 from retriever.segments.flat import FlatSegment
+from retriever.spread import Moments
+
+PORTION = 8_192
+"""Vectors added up at once."""
 
 
 class Column:
@@ -35,20 +39,43 @@ class Column:
         return values
 
 
+class Sums:
+    """The moments of the first rows of a segment, added up when somebody asks and kept: an import that nobody reads costs nothing."""
+
+    def __init__(self) -> None:
+        self._kept = Moments.none()
+
+    def of(self, segment: FlatSegment, known: int) -> Moments:
+        """Of the first `known` rows."""
+        kept = self._kept  # one reader's sum may replace another's; both are right
+        if kept.count > known:
+            return Moments.of(segment.take(np.arange(known)))
+        for start in range(kept.count, known, PORTION):
+            kept = kept.plus(Moments.of(segment.take(np.arange(start, min(start + PORTION, known)))))
+        self._kept = kept
+        return kept
+
+
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """Rows `(known,)`, of which `alive` `(known,)` are the item's present vector. Versions ascend from `lo` on."""
+    """Rows `(known,)`, of which `alive` `(known,)` are the item's present vector. Versions ascend from `lo` on.
+
+    `total` `(dim,)` float64 is the sum of the living vectors, `buried` the moments of the dead ones.
+    """
 
     lo: int
     segment: FlatSegment
     _numbers: Column
     _versions: Column
+    _sums: Sums
     known: int
     alive: Bools
+    total: Doubles
+    buried: Moments
 
     @classmethod
-    def empty(cls, lo: int) -> Self:
-        return cls(lo, FlatSegment(), Column(), Column(), 0, np.zeros(0, np.bool_))
+    def empty(cls, lo: int, dimension: int) -> Self:
+        return cls(lo, FlatSegment(), Column(), Column(), Sums(), 0, np.zeros(0, np.bool_), np.zeros(dimension), Moments.none())
 
     def __len__(self) -> int:
         """Rows, dead ones too."""
@@ -71,16 +98,26 @@ class Memory:
         self.segment.append(self.known, vectors)
         self._numbers.append(self.known, numbers)
         self._versions.append(self.known, versions)
-        return replace(self, known=self.known + len(numbers), alive=np.append(self.alive, np.ones(len(numbers), np.bool_)))
+        alive = np.append(self.alive, np.ones(len(numbers), np.bool_))
+        return replace(self, known=self.known + len(numbers), alive=alive, total=self.total + vectors.sum(axis=0, dtype=np.float64))
 
     def without(self, versions: Sequence[int]) -> "Memory":
         """With the rows of these versions, as far as they are here, dead."""
         places = np.searchsorted(self.versions, versions)
         inside = places < self.known
         places = places[inside]
+        places = places[self.versions[places] == np.asarray(versions)[inside]]
+        if not len(places):
+            return self
         alive = self.alive.copy()
-        alive[places[self.versions[places] == np.asarray(versions)[inside]]] = False
-        return replace(self, alive=alive)
+        alive[places] = False
+        died = Moments.of(self.segment.take(places))
+        return replace(self, alive=alive, total=self.total - died.total, buried=self.buried.plus(died))
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of the living vectors."""
+        return self._sums.of(self.segment, self.known).minus(self.buried)
 
     def locate(self, numbers: Rows) -> Rows:
         """The living row of each of `numbers`, or -1."""

@@ -61,16 +61,17 @@ class Moments:
             outer += block.T @ block
         return cls(len(vectors), total, outer)
 
-    def changed(self, added: Floats, removed: Floats) -> "Moments":
-        """With the vectors `added` and without the vectors `removed`, both `(n, dim)`."""
-        grown = self._plus(Moments.of(added), 1) if len(added) else self
-        return grown._plus(Moments.of(removed), -1) if len(removed) else grown
-
     def plus(self, other: "Moments") -> "Moments":
         """Of both sets of vectors together."""
-        return self._plus(other, 1) if other.count else self
+        return self._plus(other, 1)
+
+    def minus(self, other: "Moments") -> "Moments":
+        """Without the vectors of `other`, which must be among these."""
+        return self._plus(other, -1)
 
     def _plus(self, other: "Moments", sign: int) -> "Moments":
+        if not other.count:
+            return self
         if not self.count:
             return other
         count = self.count + sign * other.count

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic_core import to_json
 
 from retriever.centre import Centre
 from retriever.items import Bools, Floats, Item, Rows
@@ -76,7 +77,7 @@ class Transaction:
         first = self._next("items")
         numbers[new] = np.arange(first, first + int(new.sum()))
         rows = [
-            (number, item.id, item.title, json.dumps(item.attributes, ensure_ascii=False), item.text, self.generation)
+            (number, item.id, item.title, to_json(item.attributes).decode(), item.text, self.generation)
             for number, item in zip(numbers.tolist(), items, strict=True)
         ]
         replaced = numbers[~new].tolist()
@@ -95,16 +96,11 @@ class Transaction:
         """Writes the vectors `(n, dim)` of the items `numbers`, which differ; one that is stored already keeps its version."""
         sent = embeddings.astype("<f4")
         asked = json.dumps(numbers.tolist())
-        known = {
-            number: (version, embedding)
-            for number, version, embedding in self._sql.execute(
-                f"SELECT number, version, embedding FROM vectors WHERE space = ? AND number {AMONG}",  # noqa: S608
-                (space, asked),
-            )
-        }
+        select = f"SELECT number, version, embedding FROM vectors WHERE space = ? AND number {AMONG}"  # noqa: S608
+        known = {number: (version, embedding) for number, version, embedding in self._sql.execute(select, (space, asked))}
         versions, written = np.zeros(len(numbers), np.int64), np.ones(len(numbers), np.bool_)
         old_numbers, old_versions = [], []
-        for place, number in enumerate(numbers.tolist()):
+        for place, number in enumerate(numbers.tolist()) if known else ():
             if (before := known.get(number)) is None:
                 continue
             if before[1] == sent[place].tobytes():
@@ -113,13 +109,15 @@ class Transaction:
                 old_numbers.append(number)
                 old_versions.append(before[0])
         replaced = (np.array(old_numbers, np.int64), np.array(old_versions, np.int64))
-        self._sql.execute(f"DELETE FROM vectors WHERE version {AMONG}", (json.dumps(old_versions),))  # noqa: S608
+        if old_versions:
+            self._sql.execute(f"DELETE FROM vectors WHERE version {AMONG}", (json.dumps(old_versions),))  # noqa: S608
         first = self.next_version()
         versions[written] = np.arange(first, first + int(written.sum()))
-        changed = np.flatnonzero(written).tolist()
+        raw, size = memoryview(sent[written].tobytes()), sent.shape[1] * 4
+        rows = zip(versions[written].tolist(), numbers[written].tolist(), strict=True)
         self._sql.executemany(
             "INSERT INTO vectors (version, space, number, embedding) VALUES (?, ?, ?, ?)",
-            [(int(versions[place]), space, int(numbers[place]), sent[place].tobytes()) for place in changed],
+            [(version, space, number, raw[at * size : (at + 1) * size]) for at, (version, number) in enumerate(rows)],
         )
         return Kept(versions, written, replaced)
 
@@ -129,7 +127,7 @@ class Transaction:
         self._sql.executemany(
             "UPDATE items SET title = ?, attributes = ?, text = ?, changed = ? WHERE number = ?",
             [
-                (item.title, json.dumps(item.attributes, ensure_ascii=False), item.text, self.generation, number)
+                (item.title, to_json(item.attributes).decode(), item.text, self.generation, number)
                 for number, item in zip(numbers.tolist(), items, strict=True)
             ],
         )

@@ -13,8 +13,9 @@ import numpy as np
 from pyroaring import BitMap
 
 from retriever.allowed import Allowed
+from retriever.bitmaps import of_numbers
 from retriever.identity import Identity
-from retriever.items import Bools, Floats, Rows
+from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.memory import Memory
 from retriever.plan import Found, SealedPart, search
 from retriever.segments.flat import inner_products
@@ -27,10 +28,16 @@ EXACT_ROWS = 65_536
 
 @dataclass(frozen=True, eq=False)
 class Closed:
-    """A sealed segment, and which of its item numbers are dead."""
+    """A sealed segment, which of its item numbers are dead, and the moments of their vectors."""
 
     segment: Sealed
     dead: BitMap
+    buried: Moments
+
+    @classmethod
+    def of(cls, segment: Sealed, dead: BitMap) -> Self:
+        rows = segment.locate(np.fromiter(dead, np.int64, len(dead)))
+        return cls(segment, dead, Moments.of(segment.vectors[rows]) if len(rows) else Moments.none())
 
     def __len__(self) -> int:
         return len(self.segment)
@@ -71,9 +78,19 @@ class Closed:
         return rows, numbers[rows]
 
     def without(self, numbers: Rows) -> "Closed":
-        dead = BitMap(self.dead)
-        dead.update(numbers.tolist())
-        return replace(self, dead=dead)
+        dead = self.dead | of_numbers(numbers)
+        return replace(self, dead=dead, buried=self.buried.plus(Moments.of(self.segment.vectors[self.segment.locate(numbers)])))
+
+    @property
+    def total(self) -> Doubles:
+        """The sum of the living vectors `(dim,)`."""
+        whole = self.segment.moments.total
+        return whole - self.buried.total if self.buried.count else whole
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of the living vectors."""
+        return self.segment.moments.minus(self.buried)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +100,10 @@ class VectorSpace:
     identity: Identity
     closed: tuple[Closed, ...]
     memories: tuple[Memory, ...]
-    moments: Moments
 
     @classmethod
     def empty(cls, identity: Identity, lo: int = 0) -> Self:
-        return cls(identity, (), (Memory.empty(lo),), Moments.none())
+        return cls(identity, (), (Memory.empty(lo, identity.dimension),))
 
     @property
     def dimension(self) -> int:
@@ -99,7 +115,25 @@ class VectorSpace:
 
     def __len__(self) -> int:
         """Living vectors."""
-        return self.moments.count
+        return self._live
+
+    @cached_property
+    def _live(self) -> int:
+        return sum(part.live for part in self.parts)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of all living vectors."""
+        moments = Moments.none()
+        for part in self.parts:
+            moments = moments.plus(part.moments)
+        return moments
+
+    @property
+    def mean(self) -> Doubles:
+        """Of all living vectors, of which there must be some `(dim,)`."""
+        mean: Doubles = np.sum([part.total for part in self.parts], axis=0) / len(self)
+        return mean
 
     @property
     def unsealed(self) -> int:
@@ -112,30 +146,28 @@ class VectorSpace:
     def put(self, numbers: Rows, versions: Rows, vectors: Floats) -> "VectorSpace":
         """With these vectors `(n, dim)`, whose versions are larger than all before; what they replace must be gone already."""
         fresh = self.memories[-1].appended(numbers, versions, vectors)
-        return replace(self, memories=(*self.memories[:-1], fresh), moments=self.moments.changed(vectors, vectors[:0]))
+        return replace(self, memories=(*self.memories[:-1], fresh))
 
     def without(self, numbers: Rows, versions: Rows) -> "VectorSpace":
         """Without the living vectors of these numbers, whose versions are given."""
         if not len(numbers):
             return self
-        moments = self.moments.changed(np.empty((0, self.dimension), np.float32), self.take(numbers))
         closed = []
         for part in self.closed:
             inside = (versions >= part.lo) & (versions < part.hi)
             closed.append(part.without(numbers[inside]) if inside.any() else part)
         memories = tuple(memory.without(np.sort(versions).tolist()) if versions.max() >= memory.lo else memory for memory in self.memories)
-        return replace(self, closed=tuple(closed), memories=memories, moments=moments)
+        return replace(self, closed=tuple(closed), memories=memories)
 
     def frozen(self, next_version: int) -> "VectorSpace":
         """With a new empty memory for what comes from `next_version` on; the present one is left as it is."""
-        return replace(self, memories=(*self.memories, Memory.empty(next_version)))
+        return replace(self, memories=(*self.memories, Memory.empty(next_version, self.dimension)))
 
     def sealed(self, lo: int, hi: int, segment: Sealed | None, killed: Rows) -> "VectorSpace":
         """With `segment` in the place of the parts within [lo, hi); of its versions those in `killed` have died since it was begun."""
         closed = [part for part in self.closed if not lo <= part.lo < hi]
         if segment is not None:
-            dead = BitMap(segment.numbers[np.isin(segment.versions, killed)].tolist())
-            closed.append(Closed(segment, dead))
+            closed.append(Closed.of(segment, of_numbers(segment.numbers[np.isin(segment.versions, killed)])))
         memories = [memory for memory in self.memories if memory.lo >= hi or memory.lo < lo]
         return replace(self, closed=tuple(sorted(closed, key=lambda part: part.lo)), memories=tuple(memories))
 

@@ -121,8 +121,7 @@ class View:
         """With everything that is derived from the content space made from scratch: another space has the role."""
         if self.content is None:
             return replace(self, collaborative=None, popular=None)
-        moments = self.content.moments
-        centre = Centre(moments.total / moments.count, moments.count) if moments.count else NOWHERE
+        centre = Centre(self.content.mean, len(self.content)) if len(self.content) else NOWHERE
         return replace(self, centre=centre).with_sources(collaborative=True)
 
     def with_sources(self, *, collaborative: bool = True) -> "View":
@@ -144,10 +143,9 @@ class View:
         """With the centre and what is derived from the content space brought up to date; `changed` came or has another vector there."""
         if self.content is None:
             return self
-        moments = self.content.moments
-        view = self
-        if due := self.centre.due(moments.count):
-            view = replace(self, centre=Centre(moments.total / moments.count, moments.count))
+        view, items = self, len(self.content)
+        if due := self.centre.due(items):
+            view = replace(self, centre=Centre(self.content.mean, items))
         collaborative = self.collaborative
         if collaborative:
             collaborative = (collaborative.without_loans() if due else collaborative).changed(view.centred, changed, view.live)

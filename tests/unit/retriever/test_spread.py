@@ -16,7 +16,7 @@ def units(rng: np.random.Generator, count: int, dim: int) -> np.ndarray[tuple[in
 def test_the_closed_form_is_what_a_scan_finds(seed: int, count: int, dim: int, removed: int) -> None:
     rng = np.random.default_rng(seed)
     kept, gone, query = units(rng, count, dim), units(rng, removed, dim), units(rng, 1, dim)[0]
-    moments = Moments.of(gone).changed(kept[:1], gone[:0]).changed(kept[1:], gone) if removed else Moments.none().changed(kept, gone)
+    moments = Moments.of(gone).plus(Moments.of(kept)).minus(Moments.of(gone)) if removed else Moments.none().plus(Moments.of(kept))
     scores = kept.astype(np.float64) @ query.astype(np.float64)
     spread = moments.spread(query)
     assert spread.mean == pytest.approx(scores.mean(), abs=1e-9)
@@ -38,7 +38,7 @@ def test_scores_that_are_all_the_same_contribute_nothing() -> None:
 
 def test_moments_of_nothing_are_left_when_everything_is_removed() -> None:
     vectors = units(np.random.default_rng(2), 9, 3)
-    assert Moments.of(vectors).changed(vectors[:0], vectors).count == 0
+    assert Moments.of(vectors).minus(Moments.of(vectors)).count == 0
     assert Moments.none().spread(vectors[0]) == Spread(0.0, 0.0)
 
 
