@@ -163,7 +163,7 @@ class FakeRetriever(FakeService):
     """A catalogue in memory with exact search. It refuses items whose title is `refused_title`, and a filter on `nonsense`."""
 
     routes = (
-        ("POST", "/v1/items", "upsert"),
+        ("PUT", "/v1/items", "upsert"),
         ("GET", "/v1/items", "list_items"),
         ("GET", "/v1/items/{id}", "get"),
         ("DELETE", "/v1/items/{id}", "delete"),
@@ -198,7 +198,7 @@ class FakeRetriever(FakeService):
         for stored in body.items:
             self.items[stored.item.id] = stored.item.model_dump(mode="json", exclude_none=True)
             self.embeddings[stored.item.id] = stored.embedding
-        return web.json_response({"created": created, "replaced": len(body.items) - created})
+        return web.json_response({"created": created, "replaced": len(body.items) - created, "duplicates": 0, "generation": 1})
 
     async def list_items(self, request: web.Request) -> web.Response:
         words = request.query.get("query", "").lower()
@@ -211,7 +211,7 @@ class FakeRetriever(FakeService):
 
     async def delete(self, request: web.Request) -> web.Response:
         known = self.items.pop(request.match_info["id"], None)
-        return web.Response(status=204) if known else problem(404, "item-unknown", "No such item.")
+        return web.json_response({"deleted": 1, "generation": 2}) if known else problem(404, "item-unknown", "No such item.")
 
     async def put_space(self, request: web.Request) -> web.Response:
         rows = [SpaceRow.model_validate_json(line) for line in (await request.read()).splitlines()]

@@ -56,13 +56,13 @@ def write(client: httpx2.Client, numbers: Iterator[int], acknowledged: set[int],
     """Writes until the process is gone; notes only what was acknowledged."""
     with contextlib.suppress(httpx2.TransportError):
         for number in numbers:
-            assert client.post("/v1/items", json=batch(number)).status_code == 200
+            assert client.put("/v1/items", json=batch(number)).status_code == 200
             acknowledged.add(number)
             rows = b"\n".join(json.dumps({"id": f"{number}-{at}", "score": number}).encode() for at in range(BATCH))
             assert client.put("/v1/spaces/popular", content=rows).status_code == 200
             spaces.append(number)
             if number % 3 == 0:
-                assert client.delete(f"/v1/items/{number}-0").status_code == 204
+                assert client.delete(f"/v1/items/{number}-0").status_code == 200
                 deleted.add(number)
 
 
@@ -121,12 +121,12 @@ def check(client: httpx2.Client, acknowledged: set[int], deleted: set[int], spac
 
 def test_a_second_retriever_on_the_folder_does_not_start_and_harms_nothing(tmp_path: Path) -> None:
     with running(tmp_path) as (first, client):
-        assert client.post("/v1/items", json=batch(1)).status_code == 200
+        assert client.put("/v1/items", json=batch(1)).status_code == 200
         environment = environment_with(RETRIEVER_PORT=str(free_port()), RETRIEVER_STATE_DIR=str(tmp_path))
         second = subprocess.run([sys.executable, "-m", "retriever"], env=environment, capture_output=True, text=True, timeout=60)
         assert second.returncode != 0
         assert f"is used by another retriever (process {first.pid})" in second.stdout + second.stderr
-        assert client.post("/v1/items", json=batch(2)).status_code == 200
+        assert client.put("/v1/items", json=batch(2)).status_code == 200
         first.kill()
         first.wait()
         with running(tmp_path) as (_, reopened):

@@ -172,7 +172,7 @@ class RetrieverClient:
         """Stores all of `items` or none; how many were new."""
         rows = [{"item": one.item.fields(), "embedding": one.embedding} for one in items]
         body = await _json_of(len(rows), {"fingerprint": fingerprint, "items": rows})
-        return (await _ask(self.service, "POST", "/v1/items", UpsertResponse, deadline, body=body)).created
+        return (await _ask(self.service, "PUT", "/v1/items", UpsertResponse, deadline, body=body)).created
 
     async def delete(self, item_id: str, deadline: Deadline) -> bool:
         """False when the catalogue did not hold it."""

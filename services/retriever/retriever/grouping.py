@@ -3,10 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from retriever.filters import And, Expression, NoneOf, Scalar, Where
 from retriever.items import AttributeValue, Item
 from retriever.rankfusion import Hit
-
-Value = bool | int | float | str
 
 
 class Groups:
@@ -18,16 +17,18 @@ class Groups:
 
     def __init__(self, attribute: str, limit: int) -> None:
         self.attribute, self.limit = attribute, limit
-        self._sizes: Counter[tuple[bool, Value]] = Counter()
+        self._sizes: Counter[tuple[bool, Scalar]] = Counter()
 
     def admitted(self, hits: Sequence[Hit], items: Mapping[str, Item]) -> list[Hit]:
         """Those of `hits`, best first, that have room; `items` holds the item of each."""
         return [hit for hit in hits if self._admit(items[hit.id].attributes.get(self.attribute))]
 
-    @property
-    def full(self) -> tuple[Value, ...]:
-        """The values that take no further item."""
-        return tuple(value for (_, value), size in self._sizes.items() if size >= self.limit)
+    def still_open(self, asked: Expression | None) -> Expression | None:
+        """`asked`, and no value of a group that takes no further item."""
+        if not (full := tuple(value for (_, value), size in self._sizes.items() if size >= self.limit)):
+            return asked
+        other = Where(self.attribute, NoneOf(full))
+        return other if asked is None else And((asked, other))
 
     def _admit(self, value: AttributeValue | None) -> bool:
         values = () if value is None else set(value) if isinstance(value, tuple) else (value,)

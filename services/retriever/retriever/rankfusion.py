@@ -1,6 +1,6 @@
 """Fuses ranked lists into one and keeps what each list gave to a hit. Knows nothing of how the lists came about.
 
-Both methods add up, over the lists that a hit stands in, weight x value; they differ in the value of the hit of rank r (from 1) and score s:
+Both methods add up, over the lists that a hit stands in, weight x value. They differ in the value of a hit of rank r (from 1), score s:
 
     reciprocal ranks   1 / (constant + r)              (Cormack, Clarke and Büttcher 2009)
     weighted scores    (s - least) / (most - least)    over the scores of that list (min-max; a convex combination as in Bruch, Gai and

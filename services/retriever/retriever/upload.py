@@ -29,7 +29,7 @@ class SpaceUpload:
 
     def __init__(self, space: str) -> None:
         if space not in TAKES:
-            raise SpaceUnknown(f"The space {space[:80]!r} takes no upload; upload to one of {', '.join(TAKES)} (content: POST /v1/items).")
+            raise SpaceUnknown(f"The space {space[:80]!r} takes no upload; upload to one of {', '.join(TAKES)} (content: PUT /v1/items).")
         self.space = space
         self._rest: list[bytes] = []
         self._line = 0

@@ -1,27 +1,28 @@
 """What the retriever takes and gives. Knows nothing of FAISS."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
-from contracts.items import AttributeValue, Filter, Item
-from contracts.wire import Embedding, Id, Reply, Text, Wire
+from contracts.filters import Filter
+from contracts.items import AttributeName, AttributeValue, Item
+from contracts.wire import MAX_DIMENSION, Embedding, Id, LongText, Reply, Text, Wire
 
 Source = Literal["content", "similar", "collaborative", "popular"]
 """content: near the stated interests; similar: text near the liked items; collaborative: liked together; popular: the prior."""
 
 
 class StoredItem(Wire):
-    """An item with its embedding in the content space."""
+    """An item with its embedding in the content space; also a line of a bulk write (NDJSON)."""
 
     item: Item
     embedding: Embedding
 
 
 class UpsertRequest(Wire):
-    """Items to add or replace; all or none are stored."""
+    """Items to add or replace; all or none are stored. Of an id that comes twice the last one wins."""
 
-    fingerprint: str
+    fingerprint: Annotated[str, Field(min_length=1, max_length=500)]
     items: Annotated[tuple[StoredItem, ...], Field(min_length=1, max_length=1000)]
 
 
@@ -30,6 +31,51 @@ class UpsertResponse(Reply):
 
     created: int
     replaced: int
+    duplicates: int = Field(default=0, description="Items left out, because one with the same id came later in the same batch.")
+    generation: int = Field(
+        default=0, description="Of the catalogue after the write; send it as `min_generation` to read what was written."
+    )
+
+
+class DeleteRequest(Wire):
+    """Ids of items to delete."""
+
+    ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=10_000)]
+
+
+class DeleteResponse(Reply):
+    """What was deleted; ids that no item has are told, and are no error."""
+
+    deleted: int
+    unknown: tuple[str, ...] = ()
+    generation: int
+
+
+class ItemPatch(Wire):
+    """A merge patch (RFC 7396): what is not named stays, null removes. The embeddings stay as they are."""
+
+    title: Text = Field(default="", description="Can not be removed.")
+    text: LongText | None = None
+    attributes: Annotated[dict[AttributeName, AttributeValue | None], Field(max_length=64)] | None = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not self.model_fields_set & {"title", "text", "attributes"}:
+            raise ValueError("names nothing to change; give at least one of title, text and attributes")
+        return self
+
+
+class PatchLine(ItemPatch):
+    """A line of a bulk patch (NDJSON)."""
+
+    id: Id
+
+
+class PatchResponse(Reply):
+    """How many items were patched."""
+
+    patched: int
+    generation: int
 
 
 class ItemPage(Reply):
@@ -53,13 +99,52 @@ class SpaceStatus(Reply):
     """A named space: what it holds now."""
 
     name: str
-    kind: Literal["vectors", "neighbours", "scores", "empty"]
+    kind: str = Field(description="neighbours, vectors, scores or empty of an uploaded space; of a vector space the kind of its index.")
     rows: int
     unknown: int = Field(
         default=0, description="Uploaded ids (rows and neighbours) that are not in the catalogue; kept until the item arrives."
     )
     dimension: int | None = None
     fingerprint: str | None = None
+    role: Literal["content"] | None = Field(default=None, description="`content`: searches use it unless they name another.")
+    previous: bool = Field(default=False, description="It had the role before the last cut-over; to roll back, cut over to it.")
+    missing: int | None = Field(default=None, description="Items without a vector in this space.")
+    segments: int | None = Field(default=None, description="Sealed parts of the index.")
+    unsealed: int | None = Field(default=None, description="Vectors that are searched exactly until they are sealed.")
+    dead: int | None = Field(default=None, description="Overwritten or deleted vectors that the next merge clears away.")
+
+
+SpaceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+
+
+class NewSpace(Wire):
+    """A vector space to fill beside the one that is served."""
+
+    name: SpaceName
+    fingerprint: Annotated[str, Field(min_length=1, max_length=500)]
+    dimension: Annotated[int, Field(ge=1, le=MAX_DIMENSION)]
+    kind: Annotated[str, Field(max_length=64)] = Field(default="hnsw", description="How it is indexed; the README has the table.")
+
+
+class VectorLine(Wire):
+    """A line of an upload of vectors (NDJSON)."""
+
+    id: Id
+    embedding: Embedding
+
+
+class ContentRole(Wire):
+    """Where the role `content` shall point."""
+
+    space: SpaceName
+    allow_missing: bool = Field(default=False, description="Cut over although items have no vector there; searches will not find those.")
+
+
+class RoleStatus(Reply):
+    """Where the role `content` points."""
+
+    space: str
+    generation: int
 
 
 class Query(Wire):

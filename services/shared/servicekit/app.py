@@ -1,6 +1,6 @@
 """Builds the web application every service is: routes, health, metrics, docs, problems. Knows no service's routes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.staticfiles import StaticFiles
 
@@ -32,6 +33,16 @@ class Route:
     status: int = 200
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of FastAPI's `add_api_route`, such as `responses` or `openapi_extra`."""
+    plain: bool = False
+    """The handler takes the request alone and gives a `Response`; FastAPI then resolves no parameters, which costs it 60 us a request."""
+
+
+class _PlainRoute(APIRoute):
+    """Documented like any other, called with the request and nothing else."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
 
 
 @dataclass
@@ -70,12 +81,13 @@ def build(
     )
     app.state.health, app.state.metrics = (health := Health(ready)), metrics
     for route in routes:
-        app.add_api_route(
+        app.router.add_api_route(
             route.path,
             route.handler,
             methods=[route.method],
             status_code=route.status,
             operation_id=route.handler.__name__,
+            route_class_override=_PlainRoute if route.plain else None,
             **route.options,
         )
     for path, handler in (("/livez", _live), ("/readyz", _ready), ("/metrics", _metrics), ("/docs", _docs)):

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from contracts.retriever import ItemPage, RetrieveResponse, SpaceStatus
-from retriever import api
+from retriever import api_items
 from retriever.app import build
 from retriever.settings import Settings
 
@@ -38,17 +38,17 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 async def stocked(client: httpx2.AsyncClient) -> httpx2.AsyncClient:
-    answer = await client.post("/v1/items", json=batch("a", "b", "c", "d", genres=["x"], year=1999))
-    assert (answer.status_code, answer.json()) == (200, {"created": 4, "replaced": 0})
+    answer = await client.put("/v1/items", json=batch("a", "b", "c", "d", genres=["x"], year=1999))
+    assert (answer.status_code, answer.json()["created"]) == (200, 4)
     return client
 
 
 async def test_an_item_is_there_as_it_was_sent_and_gone_when_deleted(stocked: httpx2.AsyncClient) -> None:
     item = {"id": "a", "title": "Other", "attributes": {"read": True, "stars": 4.5, "genres": ["x", "y"], "year": 7}, "text": "A text."}
-    answer = await stocked.post("/v1/items", json={"fingerprint": "f", "items": [{"item": item, "embedding": [0, 1]}]})
-    assert answer.json() == {"created": 0, "replaced": 1}
+    answer = await stocked.put("/v1/items", json={"fingerprint": "f", "items": [{"item": item, "embedding": [0, 1]}]})
+    assert (answer.json()["created"], answer.json()["replaced"]) == (0, 1)
     assert (await stocked.get("/v1/items/a")).json() == item
-    assert (await stocked.delete("/v1/items/a")).status_code == 204
+    assert (await stocked.delete("/v1/items/a")).json()["deleted"] == 1
     for answer in (await stocked.get("/v1/items/a"), await stocked.delete("/v1/items/a")):
         assert (answer.status_code, answer.json()["type"], answer.headers["content-type"]) == (404, "/problems/item-unknown", PROBLEM)
         assert "'a'" in answer.json()["detail"]
@@ -76,7 +76,7 @@ async def test_pages_of_a_search_follow_each_other(stocked: httpx2.AsyncClient) 
 
 @pytest.mark.parametrize("typed", ["ж" * 200, "𝄞" * 200, "\x01" * 199 + "ж", '"' * 199 + "ж"])
 async def test_no_query_is_too_long_for_its_own_cursor(stocked: httpx2.AsyncClient, typed: str) -> None:
-    cursor = api._cursor(typed, 2**31 - 1)
+    cursor = api_items._cursor(typed, 2**31 - 1)
     answer = await stocked.get("/v1/items", params={"query": typed, "cursor": cursor})
     assert (answer.status_code, answer.json()["items"]) == (200, [])
 
@@ -93,7 +93,7 @@ async def test_a_cursor_that_no_page_gave_is_refused(stocked: httpx2.AsyncClient
 
 async def test_embeddings_of_another_encoder_are_a_conflict_that_names_both(stocked: httpx2.AsyncClient) -> None:
     body = {"weights": {"content": 1}, "queries": [{"label": "q", "embedding": [1, 0]}], "fingerprint": "g"}
-    for answer in (await stocked.post("/v1/items", json=batch("a", fingerprint="g")), await stocked.post("/v1/retrieve", json=body)):
+    for answer in (await stocked.put("/v1/items", json=batch("a", fingerprint="g")), await stocked.post("/v1/retrieve", json=body)):
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems/fingerprint-mismatch")
         assert "'f'" in answer.json()["detail"]
         assert "'g'" in answer.json()["detail"]
@@ -102,7 +102,7 @@ async def test_embeddings_of_another_encoder_are_a_conflict_that_names_both(stoc
 @pytest.mark.parametrize("embedding", [[1], [0.5, 0.5], [0, 0], ["NaN", 1], [1e39, 0], "AAAA"])
 async def test_a_bad_embedding_is_refused_and_nothing_is_stored(stocked: httpx2.AsyncClient, embedding: Any) -> None:
     body = batch("a") | {"items": [*batch("a")["items"], {"item": {"id": "new", "title": "t"}, "embedding": embedding}]}
-    answer = await stocked.post("/v1/items", json=body)
+    answer = await stocked.put("/v1/items", json=body)
     assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
     assert (await stocked.get("/v1/items/a")).json()["attributes"] == {"genres": ["x"], "year": 1999}
     assert (await stocked.get("/v1/items/new")).status_code == 404
@@ -112,8 +112,8 @@ async def test_a_bad_embedding_is_refused_and_nothing_is_stored(stocked: httpx2.
     "body", [b"{", b"[]", b"{}", b"\xff", b" " * 50_000, b'{"weights": {"taste": 1}}', b'{"weights": {"content": -1}}']
 )
 async def test_a_body_that_is_not_the_contracts_is_a_problem(stocked: httpx2.AsyncClient, body: bytes) -> None:
-    for path in ("/v1/retrieve", "/v1/items"):
-        answer = await stocked.post(path, content=body)
+    for method, path in (("POST", "/v1/retrieve"), ("PUT", "/v1/items")):
+        answer = await stocked.request(method, path, content=body)
         assert answer.status_code in (400, 422)
         assert answer.headers["content-type"] == PROBLEM
 
@@ -147,7 +147,7 @@ async def test_candidates_come_with_what_every_source_said(stocked: httpx2.Async
 async def test_nothing_to_retrieve_says_what_to_send(client: httpx2.AsyncClient) -> None:
     body = {"weights": {"content": 1}, "queries": [{"label": "q", "embedding": [1, 0]}]}
     assert "catalogue is empty" in (await client.post("/v1/retrieve", json=body)).json()["detail"]
-    await client.post("/v1/items", json=batch("a"))
+    await client.put("/v1/items", json=batch("a"))
     assert (await client.post("/v1/retrieve", json=body)).status_code == 200
     answer = await client.post("/v1/retrieve", json={"weights": {"content": 1}, "liked": ["a"]})
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/nothing-to-retrieve")
@@ -167,11 +167,11 @@ async def test_spaces_say_what_they_hold(stocked: httpx2.AsyncClient) -> None:
     assert (answer.status_code, answer.json()["rows"], answer.json()["unknown"], answer.json()["dimension"]) == (200, 2, 1, 3)
     spaces = [SpaceStatus.model_validate(space) for space in (await stocked.get("/v1/spaces")).json()]
     assert [(space.name, space.kind, space.rows) for space in spaces] == [
-        ("content", "vectors", 4),
+        ("content-1", "hnsw", 4),
         ("collaborative", "vectors", 2),
         ("popular", "empty", 0),
     ]
-    assert (spaces[0].dimension, spaces[0].fingerprint) == (2, "f")
+    assert (spaces[0].dimension, spaces[0].fingerprint, spaces[0].role, spaces[0].missing) == (2, "f", "content", 0)
 
 
 async def test_a_bad_row_refuses_the_whole_upload_and_leaves_the_space(stocked: httpx2.AsyncClient) -> None:
@@ -201,9 +201,9 @@ async def test_ready_means_that_a_search_finds(tmp_path: Path) -> None:
         assert (answer.status_code, "IndexNotLoaded" in answer.json()["detail"]) == (503, True)
         async with app.router.lifespan_context(app):
             assert (await client.get("/readyz")).status_code == 200
-            await client.post("/v1/items", json=batch("a", "b"))
+            await client.put("/v1/items", json=batch("a", "b"))
             assert (await client.get("/readyz")).status_code == 200
-            app.state.library.view.shelf.segment._buffer[:] = 0
+            app.state.library.view.content.memories[0].segment._buffer[:] = 0
             answer = await client.get("/readyz")
             assert (answer.status_code, "restart to rebuild the index" in answer.json()["detail"]) == (503, True)
 
@@ -218,7 +218,7 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
             httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://test") as client,
         ):
             if start == 0:
-                await client.post("/v1/items", json=batch(*EMBEDDINGS))
+                await client.put("/v1/items", json=batch(*EMBEDDINGS))
                 await client.put("/v1/spaces/collaborative", content=ndjson({"id": "a", "neighbours": [["b", 2], ["c", 1]]}))
                 await client.put("/v1/spaces/popular", content=ndjson({"id": "a", "score": 3}, {"id": "c", "score": 1}))
             answers.append((await client.post("/v1/retrieve", json=body)).json() | {"timings_ms": {}})
@@ -243,7 +243,7 @@ async def test_metrics_count_what_was_done(stocked: httpx2.AsyncClient) -> None:
 
 async def test_requests_at_once_are_all_answered(stocked: httpx2.AsyncClient) -> None:
     asks = [stocked.post("/v1/retrieve", json={"weights": {"similar": 1}, "liked": ["b"]}) for _ in range(20)]
-    writes = [stocked.post("/v1/items", json=batch("a")) for _ in range(5)]
+    writes = [stocked.put("/v1/items", json=batch("a")) for _ in range(5)]
     assert {answer.status_code for answer in await asyncio.gather(*asks, *writes)} == {200}
 
 
