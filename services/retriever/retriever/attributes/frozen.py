@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from mmap import MADV_DONTNEED, PROT_READ, mmap
 from pathlib import Path
 from typing import Self
 
@@ -89,15 +90,16 @@ class Frozen(Evaluation[BitMap]):
                 raise ValueError(f"{path} does not hold attributes in a form that is known here; build it again from the catalogue.")
             head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             start = file.tell() + -file.tell() % ALIGNED
-        whole = np.memmap(path, np.uint8, "r")
+            mapped = mmap(file.fileno(), 0, prot=PROT_READ)
 
         def part(kind: str, length: int, offset: int) -> NDArray[np.generic]:
-            size = np.dtype(kind).itemsize * length
-            return whole[start + offset : start + offset + size].view(np.ndarray).view(kind)
+            return np.frombuffer(mapped, kind, length, start + offset)
 
         by_column: dict[str, dict[str, NDArray[np.generic]]] = {}
         for name, entry in head["parts"].items():
             column, _, rest = name.partition("/")
             by_column.setdefault(column, {})[rest] = part(*entry)
         columns = {name: Column.open(by_column[str(at)]) for at, name in enumerate(head["names"])}
-        return cls(unpacked("sets", by_column["all"])[0], columns)
+        everything = unpacked("sets", by_column["all"])[0]
+        mapped.madvise(MADV_DONTNEED)  # what was only read to make bitmaps of it need not stay in memory
+        return cls(everything, columns)

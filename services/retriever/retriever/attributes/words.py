@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -50,17 +51,25 @@ class Words:
         wanted = np.fromiter(map(hash_of, written), np.uint64, len(written))
         places = self.hashes.searchsorted(wanted)
         hits = np.flatnonzero(self.hashes[np.minimum(places, len(self.hashes) - 1)] == wanted)
-        codes = [self._code(written[hit], int(places[hit])) for hit in hits.tolist()]
+        codes = [self._code(written[hit], code) for hit, code in zip(hits.tolist(), places[hits].tolist(), strict=True)]
         return self.postings.union(np.array([code for code in codes if code is not None], np.int64))
 
-    def _code(self, word: bytes, code: int) -> int | None:
-        """Which of the words from `code` on, as far as their hash is the same, is `word`."""
-        one = self.hashes[code]
-        while code < len(self.hashes) and self.hashes[code] == one:
-            if self.text[self.ends[code - 1] if code else 0 : self.ends[code]].tobytes() == word:
-                return code
+    def _code(self, word: bytes, first: int) -> int | None:
+        """Which of the words from `first` on, as far as their hash is the same, is `word`."""
+        code = first
+        while not self._is(word, code):
             code += 1
-        return None
+            if code == len(self.hashes) or self.hashes[code] != self.hashes[first]:
+                return None
+        return code
+
+    def _is(self, word: bytes, code: int) -> bool:
+        start, end = self.ends.item(code - 1) if code else 0, self.ends.item(code)
+        return self._text[start:end] == word
+
+    @cached_property
+    def _text(self) -> memoryview:
+        return self.text.data
 
     def parts(self) -> dict[str, NDArray[np.generic]]:
         """What to save."""
