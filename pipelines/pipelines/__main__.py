@@ -4,13 +4,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipelines import bootstrap, check, demo, jobs
+from pipelines import bootstrap, check, demo, jobs, move_catalogue
 from pipelines.api import Api, ApiRefused
 from pipelines.bootstrap import SourceMissing
 from pipelines.check import CheckFailed
 from pipelines.ending import ended_by_signals
 from pipelines.evaluate import run as evaluate
 from pipelines.importer import ImportIncomplete
+from pipelines.move_catalogue import MoveIncomplete, Retriever, RetrieverRefused
 from pipelines.plan import command as plan
 from pipelines.plan.facts import PlanRefused
 from pipelines.readiness import NotReady
@@ -38,6 +39,10 @@ def _parser() -> argparse.ArgumentParser:
         waiting.add_argument("--wait-s", type=float, default=60.0, help="seconds to wait for all four services")
     measure = commands.add_parser("evaluate", help="measure the served pipeline on held-out positives")
     measure.add_argument("--state", type=Path, default=Path(".warmstart-evaluate"), help="folder for state and logs")
+    move = commands.add_parser("move-catalogue", help="make one retriever hold what another holds, such as Milvus what FAISS does")
+    move.add_argument("--from", dest="source", required=True, help="the retriever to read, such as http://127.0.0.1:8003")
+    move.add_argument("--to", dest="target", required=True, help="the retriever to fill")
+    move.add_argument("--kind", help="kind of index of the filled spaces; each space's own when left out")
     plan.add_options(commands.add_parser("plan", help="what a load needs on EKS and what that costs; asks no cloud"))
     return parser
 
@@ -48,7 +53,17 @@ def main() -> None:
             _run(_parser().parse_args())
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ApiRefused, CheckFailed, ImportIncomplete, NotReady, PlanRefused, SourceMissing, SuiteFailed) as error:
+    except (
+        ApiRefused,
+        CheckFailed,
+        ImportIncomplete,
+        MoveIncomplete,
+        NotReady,
+        PlanRefused,
+        RetrieverRefused,
+        SourceMissing,
+        SuiteFailed,
+    ) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
 
@@ -64,6 +79,9 @@ def _run(chosen: argparse.Namespace) -> None:
     elif chosen.job == "check":
         with Api(chosen.gateway) as api:
             check.run(api, wait_s=chosen.wait_s)
+    elif chosen.job == "move-catalogue":
+        with Retriever(chosen.source) as source, Retriever(chosen.target) as target:
+            print(f"Arrived: {move_catalogue.run(source, target, chosen.kind)}")
     elif chosen.job == "plan":
         plan.run(chosen)
     else:
