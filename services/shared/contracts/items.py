@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from contracts.filters import Filter as Filter  # for those who still look for it here
 from contracts.wire import Id, LongText, Text, Wire
 
 AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
