@@ -9,7 +9,7 @@ PARTS := services/shared services/encoder services/expander services/retriever s
 IN_CONTAINERS := --suite compose --image-prefix $(IMAGE_PREFIX) --image-tag $(IMAGE_TAG) \
   tests/images tests/e2e --ignore tests/e2e/cluster
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
-LOCKED := encoder expander retriever gateway pipelines
+LOCKED := encoder expander retriever gateway pipelines milvus
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint evaluate bench openapi lock chart images kind-test eks-plan clean

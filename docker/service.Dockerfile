@@ -13,10 +13,12 @@ WORKDIR /build
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/warmstart
 COPY requirements/images.txt requirements/
 RUN tools/bin/pip install --no-deps --require-hashes --only-binary :all: -r requirements/images.txt
-COPY requirements/${SERVICE}.txt requirements/alone.txt requirements/
+COPY requirements/${SERVICE}.txt requirements/alone.txt requirements/milvus.txt requirements/
 RUN tools/bin/pip --python /opt/warmstart install --no-compile --no-deps --require-hashes --only-binary :all: -r requirements/${SERVICE}.txt \
     && if [ "${SERVICE}" = encoder ]; then \
-         tools/bin/pip --python /opt/warmstart install --no-compile --no-deps --require-hashes --only-binary :all: -r requirements/alone.txt; fi
+         tools/bin/pip --python /opt/warmstart install --no-compile --no-deps --require-hashes --only-binary :all: -r requirements/alone.txt; fi \
+    && if [ "${SERVICE}" = retriever ]; then \
+         tools/bin/pip --python /opt/warmstart install --no-compile --no-deps --require-hashes --only-binary :all: -r requirements/milvus.txt; fi
 COPY services services
 COPY pipelines pipelines
 RUN case ${SERVICE} in pipelines) own=pipelines ;; *) own=services/${SERVICE} ;; esac \
