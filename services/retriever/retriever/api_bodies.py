@@ -1,7 +1,7 @@
 """Reads bodies of requests and writes answers. Knows no particular route."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -9,12 +9,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from retriever.backends.protocol import Backend
+from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
 from retriever.workers import Workers
 from servicekit import openapi
-
-if TYPE_CHECKING:
-    from retriever.library import Library
 
 Body = TypeVar("Body", bound=BaseModel)
 INLINE_BYTES = 32_768
@@ -29,7 +27,7 @@ def backend(request: Request) -> Backend:
     return store
 
 
-def library(request: Request) -> "Library":
+def library(request: Request) -> Library:
     shelf: Library = request.app.state.library
     return shelf
 

@@ -1,19 +1,17 @@
 """The route for candidates from the four sources. Knows nothing of SQLite, FAISS or threads."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from fastapi import Request, Response
 
 from contracts.retriever import Candidate, RetrieveRequest, RetrieveResponse, SourceScore
 from retriever import api_bodies, errors, filters
+from retriever.library import Library
 from retriever.retrieval import Answer, Found, Question, retrieve
 from retriever.sources import Query
 from servicekit import context
-
-if TYPE_CHECKING:
-    from retriever.library import Library
 
 
 async def retrieve_candidates(request: Request) -> Response:
@@ -52,7 +50,7 @@ def _unit(label: str, embedding: tuple[float, ...]) -> Any:
     return (np.array(embedding, np.float64) / length).astype(np.float32)
 
 
-def _wire_answer(answer: Answer, shelf: "Library") -> RetrieveResponse:
+def _wire_answer(answer: Answer, shelf: Library) -> RetrieveResponse:
     return RetrieveResponse.model_construct(
         candidates=tuple(_candidate(found) for found in answer.found),
         unknown_liked=tuple(answer.unknown_liked),

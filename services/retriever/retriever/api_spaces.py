@@ -1,27 +1,21 @@
 """The routes of the spaces. Know nothing of SQLite, FAISS or threads."""
 
-import base64
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import Path as InPath
 from fastapi import Query as Parameter
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic_core import to_json
 
 from contracts.retriever import ContentRole, NewSpace, RoleStatus, SpaceStatus, UpsertResponse
 from retriever import api_bodies, api_lines
+from retriever.api_export import read_vectors
 from retriever.api_writes import pour
-from retriever.backends.protocol import CONTENT, Backend, SpaceState
+from retriever.backends.protocol import CONTENT, SpaceState
 from retriever.errors import SpaceUnknown
 from retriever.upload import SpaceUpload
+from retriever.uploaded import UploadState
 
-if TYPE_CHECKING:
-    from retriever.uploaded import UploadState
-
-EXPORTED_ROWS = 500
-"""Embeddings written at once in a thread."""
 SpaceFingerprint = Annotated[str, Parameter(min_length=1, max_length=500, description="Of the embeddings; must be the space's.")]
 Named = Annotated[str, InPath(max_length=64)]
 
@@ -92,32 +86,10 @@ async def cut_over(request: Request) -> RoleStatus:
 
 async def read_content_space(request: Request) -> StreamingResponse:
     """The embedding of every item in the space with the role content, one `SpaceRow` per line; for jobs that train on text."""
-    store, workers = api_bodies.backend(request), api_bodies.workers(request)
-    identity = store.space()
-
-    async def lines() -> AsyncIterator[bytes]:
-        last = ""
-        while identity and (ids := await workers.search(_ids, store, last)):
-            last = ids[-1]
-            yield await workers.search(_embedding_lines, store, identity.name, ids)
-
-    return StreamingResponse(lines(), media_type=api_bodies.LINES)
+    return await read_vectors(request, CONTENT)
 
 
-def _ids(store: Backend, last: str) -> list[str]:
-    return [item.id for item in store.after(last, EXPORTED_ROWS)]
-
-
-def _embedding_lines(store: Backend, space: str, ids: Sequence[str]) -> bytes:
-    vectors = store.vectors(space, ids).astype("<f4")
-    return b"".join(
-        to_json({"id": name, "embedding": base64.b64encode(vector.tobytes()).decode("ascii")}) + b"\n"
-        for name, vector in zip(ids, vectors, strict=True)
-        if vector[0] == vector[0]  # not NaN, which a vector is that the space lacks
-    )
-
-
-def _uploaded(state: "UploadState") -> SpaceStatus:
+def _uploaded(state: UploadState) -> SpaceStatus:
     return SpaceStatus.model_validate(vars(state))
 
 

@@ -10,9 +10,10 @@ import httpx2
 import pytest
 
 from contracts.retriever import ItemPage, RetrieveResponse, SpaceStatus
-from retriever import api_items
+from retriever import api, api_items
 from retriever.app import build
 from retriever.settings import Settings
+from servicekit import problems
 
 EMBEDDINGS = {"a": (0.6, 0.8), "b": (0.8, 0.6), "c": (-0.6, 0.8), "d": (1.0, 0.0)}
 SURROGATE = base64.urlsafe_b64encode(rb'["","\ud800"]').decode()
@@ -261,3 +262,9 @@ async def test_the_content_space_can_be_read_back(stocked: httpx2.AsyncClient) -
     answer = await stocked.get("/v1/spaces/content")
     rows = {row["id"]: struct.unpack("<2f", base64.b64decode(row["embedding"])) for row in map(json.loads, answer.text.splitlines())}
     assert rows == {name: pytest.approx(EMBEDDINGS[name]) for name in ("a", "c", "d")}
+
+
+def test_every_problem_is_documented_with_its_status() -> None:
+    readme = (Path(api.__file__).parent / "README.md").read_text()
+    rows = [f"| {problems.slug(error)} | {status} |" for error, status in api.STATUSES.items()]
+    assert [row for row in rows if row not in readme] == []
