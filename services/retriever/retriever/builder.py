@@ -88,7 +88,7 @@ def build_base(catalogue: Path, folder: Path) -> BaseEntry:
         rows = reader.execute("SELECT number, attributes FROM items ORDER BY number")
         base = Attributes.base((number, attributes_from(text)) for number, text in rows)
     with Aside(folder, f"attributes-{generation}-{secrets.token_hex(6)}") as aside:
-        aside.write("base", base.save)
+        aside.write("base", lambda file: base.save(Path(file.name)))
         ((name, file),) = aside.commit().items()
     return BaseEntry(generation, name, file)
 

@@ -51,6 +51,7 @@ from retriever.segments.store import SegmentStore
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
 from retriever.transaction import Kept, Transaction
 from retriever.upkeep import Job, Seal, begun, next_job
+from retriever.upload import MAX_DIMENSION
 from retriever.uploaded import UploadState, state_of
 from retriever.vectorspace import VectorSpace
 from retriever.view import View
@@ -110,7 +111,7 @@ class Library:
                 kept = transaction.put_vectors(space.identity.space, numbers, units)
                 spaces[space.identity.space] = self._with_vectors(space, numbers, kept, units)
             attributes = view.attributes.put(numbers.tolist(), [item.attributes for item in items])
-            count = max(view.count, int(numbers.max()) + 1)
+            count = max(view.count, int(numbers.max(initial=-1)) + 1)
             moved = [(number, item.id) for number, item in zip(numbers.tolist(), items, strict=True)]
             view = replace(view, attributes=attributes, spaces=spaces, count=count)
             self._show(transaction, view.seen_anew(moved))
@@ -199,6 +200,8 @@ class Library:
         self._catch_up()
         if kind not in KINDS:
             raise SpaceInvalid(f"There is no index kind {kind[:80]!r}; take one of {', '.join(KINDS)}.")
+        if not 1 <= dimension <= MAX_DIMENSION:
+            raise SpaceInvalid(f"A vector space can not have the dimension {dimension}; take 1 to {MAX_DIMENSION}.")
         if name in RESERVED:
             raise SpaceExists(f"{name!r} names a role or an uploaded space; choose another name.")
         for there in self.view.spaces.values():
@@ -210,6 +213,11 @@ class Library:
                         "choose another name, or drop that one first."
                     )
                 return self._state(there)
+        if (encoded := self._dimension_of(fingerprint)) not in (None, dimension):
+            raise SpaceInvalid(
+                f"There are vectors of the fingerprint {fingerprint!r} already, with the dimension {encoded} and not {dimension}; "
+                "correct the dimension, or give another encoder another fingerprint."
+            )
         with self._changing() as transaction:
             self._show(transaction, _with_space(self.view, transaction, name, fingerprint, dimension, kind))
         return self._state(self._space(name))
@@ -351,11 +359,16 @@ class Library:
     def end_job(self, job: Job, built: dict[str, Any] | None) -> None:
         """Puts what was built in its place; None when the building failed, and then all stays as it is."""
         if self.job is not job:  # loaded anew meanwhile
+            if built is not None:
+                self.store.discard(job.files(built))
             return
         killed = np.concatenate([np.empty(0, np.int64), *self._killed])
         self.job, self._killed = None, []
         if built is not None:
-            self.view = job.installed(self.view, self.store, built, killed)
+            try:
+                self.view = job.installed(self.view, self.store, built, killed)
+            finally:
+                self.store.discard(job.files(built))
             if isinstance(job, Seal) and job.whole:
                 self.merging.discard(job.identity.space)
 
@@ -398,9 +411,13 @@ class Library:
 
     @contextmanager
     def _changing(self) -> Iterator[Transaction]:
-        self._current = False
-        with self.catalogue.writing() as transaction:
-            yield transaction
+        self._current, killed = False, len(self._killed)
+        try:
+            with self.catalogue.writing() as transaction:
+                yield transaction
+        except BaseException:
+            del self._killed[killed:]
+            raise
         self.view, self._current = self._next, True
 
     def _catch_up(self, *, replaying: bool = False) -> None:

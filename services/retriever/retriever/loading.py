@@ -87,7 +87,7 @@ def _closed(catalogue: Catalogue, identity: Identity, segment: Sealed, versions:
     some = np.flatnonzero(alive)[:: max(1, len(present) // COMPARED)]
     if not np.array_equal(segment.vectors[some], catalogue.vectors(segment.versions[some].tolist(), identity.dimension)):
         return None
-    return Closed(segment, of_numbers(segment.numbers[~alive]))
+    return Closed.of(segment, of_numbers(segment.numbers[~alive]))
 
 
 def _between(versions: Rows, lo: int, hi: int) -> Rows:
@@ -101,4 +101,3 @@ def _memory(catalogue: Catalogue, identity: Identity, lo: int, versions: Rows, n
         vectors = catalogue.vectors(versions[portion].tolist(), identity.dimension)
         memory = memory.appended(numbers[portion], versions[portion], vectors)
     return memory
-

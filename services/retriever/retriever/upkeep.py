@@ -56,6 +56,10 @@ class Seal:
             "threads": threads,
         }
 
+    def files(self, built: dict[str, Any]) -> set[str]:
+        """The names of what was built."""
+        return set(built["entry"]["files"]) if built["entry"] else set()
+
     def installed(self, view: View, store: SegmentStore, built: dict[str, Any], killed: Rows) -> View:
         """The view with what was built, of which the versions `killed` have died since; raises SegmentDamaged for unsound files."""
         space = view.spaces.get(self.identity.space)
@@ -76,6 +80,10 @@ class Base:
     def asked(self, catalogue: Path, folder: Path, threads: int) -> dict[str, Any]:
         """For `builder`: what the child process is to do."""
         return {"do": "base", "catalogue": str(catalogue), "folder": str(folder), "threads": threads}
+
+    def files(self, built: dict[str, Any]) -> set[str]:
+        """The names of what was built."""
+        return set(built["entry"]["files"])
 
     def installed(self, view: View, store: SegmentStore, built: dict[str, Any], killed: Rows) -> View:
         """The view with the base that was built, and what was written since on top."""

@@ -1,12 +1,13 @@
 """The folder of derived files and its manifest. Knows nothing of what is in the files, and loses nothing: all of it can be built again.
 
 The manifest is written aside and renamed after the files it names are on the disk, and before those it no longer names are removed. Files
-that it does not name are left-overs of a kill.
+that it does not name are left-overs of a kill. Its own SHA-256 stands in it, for a flipped bit can make one number of JSON another.
 """
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -30,15 +31,15 @@ class BaseEntry:
     file: FileEntry
 
     def to_json(self) -> dict[str, Any]:
-        return {"generation": self.generation, "name": self.name, "bytes": self.file.bytes, "sha256": self.file.sha256}
+        return {"generation": self.generation, "files": {self.name: {"bytes": self.file.bytes, "sha256": self.file.sha256}}}
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
         """Raises ValueError, KeyError or TypeError for anything else than `to_json` gives."""
-        name = str(said["name"])
+        ((name, file),) = said["files"].items()
         if Path(name).name != name or not name.startswith("attributes-"):
             raise ValueError(f"{name!r} is not the name of a base of attributes")
-        return cls(int(said["generation"]), name, FileEntry(int(said["bytes"]), str(said["sha256"])))
+        return cls(int(said["generation"]), name, FileEntry(int(file["bytes"]), str(file["sha256"])))
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         segments = [{"space": space, **entry.to_json()} for space, entries in self.segments.items() for entry in entries]
-        return {"format": FORMAT, "generation": self.generation, "segments": segments, "attributes": self.base and self.base.to_json()}
+        said = {"format": FORMAT, "generation": self.generation, "segments": segments, "attributes": self.base and self.base.to_json()}
+        return {**said, "sha256": _digest(said)}
 
     @classmethod
     def from_json(cls, said: Mapping[str, Any]) -> Self:
@@ -59,6 +61,8 @@ class Manifest:
         try:
             if said["format"] != FORMAT:
                 raise SegmentDamaged(f"the manifest has the format {said['format']!r}, this retriever reads {FORMAT}")
+            if said["sha256"] != _digest({name: value for name, value in said.items() if name != "sha256"}):
+                raise SegmentDamaged(f"the manifest is not what its SHA-256 {str(said['sha256'])[:12]}... says")
             segments: dict[int, list[Entry]] = {}
             for line in said["segments"]:
                 segments.setdefault(int(line["space"]), []).append(Entry.from_json(line))
@@ -111,14 +115,25 @@ class SegmentStore:
     def replace_base(self, base: BaseEntry, generation: int) -> None:
         self._write(Manifest(generation, self.manifest.segments, base))
 
-    def keep(self, space: int, los: set[int]) -> None:
-        """Leaves of `space` the segments that begin at one of `los`."""
-        kept = [entry for entry in self.manifest.segments.get(space, ()) if entry.lo in los]
-        self._write(replace(self.manifest, segments={**self.manifest.segments, space: kept}))
+    def keep(self, los: Mapping[int, set[int]]) -> None:
+        """Leaves of each space in `los` the segments that begin at one of these, and of other spaces none.
+
+        A disk that takes no more is told in the log only, for what is in memory is right: the next start leaves the same out.
+        """
+        segments = {space: [entry for entry in self.manifest.segments.get(space, ()) if entry.lo in kept] for space, kept in los.items()}
+        try:
+            self._write(replace(self.manifest, segments={space: kept for space, kept in segments.items() if kept}))
+        except OSError as error:
+            LOG.warning("segments_not_cleared", reason=str(error))
 
     def forget(self, space: int) -> None:
         """Removes all segments of a dropped space."""
         self._write(replace(self.manifest, segments={of: entries for of, entries in self.manifest.segments.items() if of != space}))
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Removes files that were built and are not put in place."""
+        for name in set(names) - self.manifest.files:
+            (self.folder / name).unlink(missing_ok=True)
 
     def _read(self, generation: int) -> Manifest:
         if not (self.folder / MANIFEST).exists():
@@ -146,6 +161,10 @@ class SegmentStore:
         for path in self.folder.iterdir():
             if path.is_file() and path.name != MANIFEST and path.name not in self.manifest.files:
                 path.unlink(missing_ok=True)
+
+
+def _digest(said: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _manifest_of(path: Path, generation: int) -> Manifest:
