@@ -46,7 +46,7 @@ KEY_BYTES: Final = 2_048
 class Server:
     """Calls on the collections of one prefix. Safe for many threads, as pymilvus' client is."""
 
-    def __init__(self, url: str, token: str, prefix: str, timeout_s: float) -> None:
+    def __init__(self, url: str, prefix: str, timeout_s: float) -> None:
         # pymilvus logs every refusal with its traceback; what it raises is told to the caller already
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         self.prefix, self._timeout_s = prefix, timeout_s
@@ -55,7 +55,7 @@ class Server:
             # milvus-lite serves from this process, and logs a traceback for each call that it does not know
             logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
         with explained("connect"):
-            self._client = MilvusClient(url, token=token, timeout=timeout_s)
+            self._client = MilvusClient(url, timeout=timeout_s)
 
     def close(self) -> None:
         with explained("close"):

@@ -36,10 +36,13 @@ BRIEF: Final = ("title", "attributes")
 
 
 class Milvus:
-    """A `Backend` over a Milvus server, or over an embedded milvus-lite file, which one process may open at a time."""
+    """A `Backend` over a Milvus server at `http(s)://[user:password@]host:port`, or over an embedded milvus-lite file.
 
-    def __init__(self, url: str, token: str = "", prefix: str = "warmstart", timeout_s: float = 30.0) -> None:
-        self._server = Server(url, token, prefix, timeout_s)
+    An embedded one can be opened by one process at a time. Stores of different `prefix` share a server without seeing each other.
+    """
+
+    def __init__(self, url: str, prefix: str = "warmstart", timeout_s: float = 30.0) -> None:
+        self._server = Server(url, prefix, timeout_s)
         try:
             self._items = self._server.named("items")
             self._server.ready(self._items, ITEM_FIELDS, len(NOWHERE), "flat")
