@@ -69,7 +69,9 @@ def build(settings: Settings) -> FastAPI:
 
             encoder = EncoderClient(await service("encoder", settings.encoder_url))
             expander = ExpanderClient(await service("expander", settings.expander_url))
-            retriever = RetrieverClient(await service("retriever", settings.retriever_url))
+            asked, written = settings.retriever_urls
+            reading = await service("retriever", asked)
+            retriever = RetrieverClient(reading, reading if asked == written else await service("retriever", written))
             embeddings, titles = Embeddings(encoder, settings.cached_embeddings), Titles(retriever)
             popular = PopularList(retriever, settings.state_dir / "popular.json", settings.popular_refresh_s)
             pipeline = Pipeline(

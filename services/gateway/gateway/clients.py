@@ -127,9 +127,13 @@ class ExpanderClient:
 
 @dataclass(frozen=True)
 class RetrieverClient:
-    """The retriever: the catalogue, its spaces, and candidates."""
+    """The retriever: the catalogue, its spaces, and candidates.
+
+    `service` answers what a user waits for, and may be read replicas; `writer` has the catalogue, which jobs write and read back at once.
+    """
 
     service: ServiceClient
+    writer: ServiceClient
 
     async def retrieve(self, search: Search, deadline: Deadline) -> Found:
         """Candidates, best first; none, with no weights, when no source has anything to go by."""
@@ -172,12 +176,12 @@ class RetrieverClient:
         """Stores all of `items` or none; how many were new."""
         rows = [{"item": one.item.fields(), "embedding": one.embedding} for one in items]
         body = await _json_of(len(rows), {"fingerprint": fingerprint, "items": rows})
-        return (await _ask(self.service, "PUT", "/v1/items", UpsertResponse, deadline, body=body)).created
+        return (await _ask(self.writer, "PUT", "/v1/items", UpsertResponse, deadline, body=body)).created
 
     async def delete(self, item_id: str, deadline: Deadline) -> bool:
         """False when the catalogue did not hold it."""
         try:
-            await _call(self.service, "DELETE", f"/v1/items/{quote(item_id, safe='')}", deadline)
+            await _call(self.writer, "DELETE", f"/v1/items/{quote(item_id, safe='')}", deadline)
         except Refused as error:
             if error.status == 404:
                 return False
@@ -186,7 +190,7 @@ class RetrieverClient:
 
     async def count(self, deadline: Deadline) -> int:
         """Items of the catalogue."""
-        return (await _ask(self.service, "GET", "/v1/items", ItemPage, deadline, query={"limit": "1"})).total
+        return (await _ask(self.writer, "GET", "/v1/items", ItemPage, deadline, query={"limit": "1"})).total
 
     async def check(self, deadline: Deadline) -> None:
         """Returns when the retriever is ready."""
@@ -203,8 +207,10 @@ class RetrieverClient:
         query: Mapping[str, str] | None = None,
     ) -> Relayed:
         """Passes a request through as it is; what the retriever refuses because of the caller (4xx) comes back as its answer."""
+        typed = method == "GET" and query is not None and "query" in query  # by a person, who waits
+        service = self.service if typed else self.writer
         try:
-            send = self.service.call if body else partial(_call, self.service)  # a streamed body can not be sent a second time
+            send = service.call if body else partial(_call, service)  # a streamed body can not be sent a second time
             content, answered = await send(method, path, deadline, body=body, headers=headers, query=query)
         except Refused as error:
             if error.status in (400, 404, 409, 413, 415, 422):

@@ -16,7 +16,11 @@ class Settings(ServiceSettings):
     port: int = Field(default=8000, ge=0, le=65535, description="TCP port to listen on.")
     encoder_url: str = Field(default="http://127.0.0.1:8001", pattern="^https?://", description="Where the encoder listens.")
     expander_url: str = Field(default="http://127.0.0.1:8002", pattern="^https?://", description="Where the expander listens.")
-    retriever_url: str = Field(default="http://127.0.0.1:8003", pattern="^https?://", description="Where the retriever listens.")
+    retriever_url: str = Field(
+        default="http://127.0.0.1:8003",
+        pattern=r"^https?://[^,\s]+(,https?://[^,\s]+)?$",
+        description="Where the retriever listens; with read replicas theirs, a comma, and that of the one that takes writes.",
+    )
     ladder_path: Path | None = Field(default=None, description="The ladder artefact, a JSON file; the packaged one when left out.")
     expander_share: float = Field(
         default=0.4, gt=0, lt=1, description="Fraction of a request's deadline after which topics and profile are no longer waited for."
@@ -36,3 +40,9 @@ class Settings(ServiceSettings):
         description="`postgresql://` URL of the PostgreSQL that several gateways share; empty: SQLite in `state_dir`. Never logged.",
     )
     liked_rating: float = Field(default=4.0, description="A stored rating of at least this value, in the caller's units, counts as liked.")
+
+    @property
+    def retriever_urls(self) -> tuple[str, str]:
+        """Whom to ask for candidates and items, and who has the catalogue; the same unless there are read replicas."""
+        asked, _, written = self.retriever_url.partition(",")
+        return asked, written or asked

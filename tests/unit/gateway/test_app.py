@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from tests.fakes.services import FakeRetriever
+import pytest
+from tests.fakes.services import FakeEncoder, FakeRetriever
 from tests.unit.gateway.conftest import House
 
 from gateway.app import build
@@ -50,6 +51,39 @@ async def test_a_gateway_starts_with_nothing_behind_it_and_says_that_it_is_not_r
         assert (await http.get("/livez")).status_code == 200
         assert (await http.get("/readyz")).status_code == 503
         assert (await http.post("/v1/events", json={"user_id": "ann", "item_id": "dune"})).json()["stored"] == 1
+
+
+async def test_with_read_replicas_people_ask_them_and_jobs_ask_the_writer(tmp_path: Path) -> None:
+    async with FakeEncoder() as encoder, FakeRetriever() as replica, FakeRetriever() as writer:
+        app = build(Settings(encoder_url=encoder.url, retriever_url=f"{replica.url},{writer.url}", state_dir=tmp_path))
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
+            await http.get("/readyz")
+            await http.get("/v1/items", params={"query": "du"})
+            await http.get("/v1/items/dune")
+            await http.post("/v1/recommendations", json={"user_id": "ann"})
+            before = set(writer.calls)
+            await http.post("/v1/items", content=b'{"id": "dune", "title": "Dune"}', headers={"content-type": "application/x-ndjson"})
+            await http.get("/v1/items")
+            await http.get("/v1/status")
+            await http.put("/v1/spaces/popular", content=b"", headers={"content-type": "application/x-ndjson"})
+            await http.get("/v1/spaces")
+            await http.delete("/v1/items/dune")
+    assert before == set()
+    assert {"GET /readyz", "GET /v1/items", "GET /v1/items/dune", "POST /v1/retrieve"} <= set(replica.calls)
+    assert {call for call in writer.calls if call.startswith(("PUT", "DELETE"))} == {
+        "PUT /v1/items",
+        "PUT /v1/spaces/popular",
+        "DELETE /v1/items/dune",
+    }
+    assert {"GET /v1/items", "GET /v1/spaces"} <= set(writer.calls)
+    assert not any(call.startswith(("PUT", "DELETE")) for call in replica.calls)
+
+
+@pytest.mark.parametrize("url", ["ftp://retriever", "http://a,", "http://a,http://b,http://c", "http://a http://b"])
+def test_an_address_of_the_retriever_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="retriever_url"):
+        Settings(retriever_url=url)
 
 
 async def test_each_service_has_connections_of_its_own(house: House) -> None:
