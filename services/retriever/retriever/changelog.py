@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
+from retriever.catalogue import attributes_from
 from retriever.errors import Damaged, Foreign
 from retriever.items import Floats, Item
 from retriever.position import Position
@@ -36,6 +37,18 @@ class SpaceRow:
     created: int
 
 
+class ItemRow(NamedTuple):
+    """An item as SQLite has it, `attributes` as JSON: a writer tells it without reading it."""
+
+    id: str
+    title: str
+    attributes: str
+    text: str | None
+
+    def item(self) -> Item:
+        return Item(self.id, self.title, attributes_from(self.attributes), self.text)
+
+
 @dataclass(frozen=True, eq=False)
 class Change:
     """To be applied in this order: spaces made and dropped, `deleted`, `items`, `vectors`, `uploads`, the role, the generation.
@@ -51,7 +64,7 @@ class Change:
     content: str | None = None
     previous: str | None = None
     deleted: Sequence[str] = ()
-    items: Sequence[Item] = ()
+    items: Sequence[ItemRow] = ()
     vectors: Mapping[str, tuple[Sequence[str], Floats]] = field(default_factory=dict)
     uploads: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
 
@@ -111,7 +124,7 @@ def changed(connection: sqlite3.Connection, since: Position, most: int) -> Chang
 
 def to_bytes(change: Change, after: Position) -> bytes:
     """The object that says `change` to those who have heard up to `after`."""
-    sections: list[bytes] = [_lines([[item.id, item.title, item.attributes, item.text] for item in change.items])]
+    sections: list[bytes] = [json.dumps(change.items).encode()]
     for ids, embeddings in change.vectors.values():
         sections += [json.dumps(list(ids)).encode(), embeddings.astype("<f4").tobytes()]
     sections += [arrays for _, arrays in change.uploads.values()]
@@ -143,7 +156,7 @@ def from_bytes(name: str, content: bytes, after: Position) -> Change:
     sections = iter([body[first:end] for first, end in pairwise(ends)])
     spaces = [SpaceRow(**space) for space in header["spaces"]]
     dimension = {space.name: space.dimension for space in spaces}
-    items = [_item(*json.loads(line)) for line in next(sections).splitlines()]
+    items = [ItemRow(*row) for row in json.loads(next(sections))]
     return Change(
         **{name: header[name] for name in ("since", "generation", "watermark", "content", "previous")},
         spaces=spaces,
@@ -169,9 +182,9 @@ def _named(connection: sqlite3.Connection, what: str, since: int) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _items(connection: sqlite3.Connection, since: int) -> list[Item]:
+def _items(connection: sqlite3.Connection, since: int) -> list[ItemRow]:
     rows = connection.execute("SELECT id, title, attributes, text FROM items WHERE changed > ? ORDER BY number", (since,))
-    return [_item(name, title, json.loads(attributes), text) for name, title, attributes, text in rows]
+    return [ItemRow(*row) for row in rows]
 
 
 def _vectors(connection: sqlite3.Connection, watermark: int, spaces: Mapping[int, SpaceRow]) -> dict[str, tuple[list[str], Floats]]:
@@ -190,14 +203,6 @@ def _vectors(connection: sqlite3.Connection, watermark: int, spaces: Mapping[int
 def _uploads(connection: sqlite3.Connection, names: Sequence[str]) -> dict[str, tuple[str, bytes]]:
     rows = connection.execute("SELECT name, kind, arrays FROM spaces WHERE name IN (SELECT value FROM json_each(?))", (json.dumps(names),))
     return {name: (kind, arrays) for name, kind, arrays in rows}
-
-
-def _lines(rows: Sequence[Sequence[Any]]) -> bytes:
-    return b"\n".join(json.dumps(row).encode() for row in rows)
-
-
-def _item(name: str, title: str, attributes: Mapping[str, Any], text: str | None) -> Item:
-    return Item(name, title, {key: tuple(value) if isinstance(value, list) else value for key, value in attributes.items()}, text)
 
 
 def _matrix(embeddings: bytes, dimension: int) -> Floats:

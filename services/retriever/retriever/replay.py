@@ -91,7 +91,7 @@ class Replay:
         self._attributes = self._attributes.remove(numbers.tolist())
 
     def _put_items(self) -> None:
-        if not (items := self._change.items):
+        if not (items := [row.item() for row in self._change.items]):
             return
         numbers, _ = self._transaction.put_items(items)
         self._attributes = self._attributes.put(numbers.tolist(), [item.attributes for item in items])

@@ -13,6 +13,7 @@ from retriever.copying import copied
 from retriever.errors import RetrieverError
 from retriever.manifest import FILES, LATEST, Manifest, new_name, object_of
 from retriever.position import PUBLISHED, Position, remembered
+from retriever.recovery import caught_up
 from retriever.restoration import names, read, restore, verify
 from retriever.segments.entry import FileEntry
 from retriever.settings import Settings
@@ -88,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("url", help="a folder or s3://bucket/prefix")
         if command in ("restore", "verify"):
             one.add_argument("name", nargs="?", default=LATEST, help="of the snapshot; the latest unless given")
+        if command == "restore":
+            one.add_argument("--with-changes", action="store_true", help="then apply what was published after the snapshot")
         if command == "take":
             one.add_argument("--keep", type=int, default=0, help="then delete all but the newest so many; 0 deletes none")
     return parser
@@ -102,7 +105,10 @@ def _done(asked: argparse.Namespace, state_dir: Path) -> Iterator[str]:
             if asked.keep > 0:
                 prune(objects, asked.keep)
         case "restore":
-            yield _told(restore(asked.url, asked.name, state_dir))
+            manifest = restore(asked.url, asked.name, state_dir)
+            yield _told(manifest)
+            if asked.with_changes:
+                yield f"changes applied up to generation {caught_up(state_dir, objects, manifest)}"
         case "verify":
             manifest = read(objects, asked.name)
             with tempfile.TemporaryDirectory() as folder:

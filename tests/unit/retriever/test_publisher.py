@@ -12,6 +12,7 @@ from retriever.errors import PublisherReplaced
 from retriever.manifest import CATALOGUE
 from retriever.position import CHANGES, HEAD, PUBLISHED, announced
 from retriever.restoration import names, read, restore
+from retriever.snapshot import main, take
 from retriever.storage import Objects
 
 
@@ -105,6 +106,29 @@ def test_a_writer_that_was_put_back_begins_a_new_line_and_readers_go_over(writer
         reader.follower.step()
         assert reader.ids() == ["a", "c"]
         assert reader.library.generation == again.library.generation
+
+
+def test_a_writer_that_lost_its_disk_gets_back_all_that_was_published(
+    writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "bcd":
+        put(writer.library, name)
+        writer.publisher.step()
+    writer.library.delete(["a"])
+    writer.publisher.step()
+    monkeypatch.setenv("RETRIEVER_STATE_DIR", str(tmp_path / "restored"))
+    main(["restore", writer.url, "--with-changes"])
+    assert "up to generation 5" in capsys.readouterr().out
+    again = Writer(tmp_path / "restored", writer.url)
+    with closing(again.library):
+        assert [item.id for item in again.library.after("", 10)] == ["b", "c", "d"]
+
+
+def test_a_snapshot_without_changes_is_told(writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    take(writer.folder, str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("RETRIEVER_STATE_DIR", str(tmp_path / "restored"))
+    with pytest.raises(SystemExit):
+        main(["restore", str(tmp_path / "elsewhere"), "--with-changes"])
 
 
 @pytest.mark.parametrize("copy", [True, False], ids=["a copied folder", "a folder of its own"])
