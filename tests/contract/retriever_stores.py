@@ -14,7 +14,7 @@ from retriever.filters import EVERYTHING, And, AnyOf, Condition, Contains, Exist
 from retriever.items import AttributeValue, Floats, Item
 
 DIMENSION = 6
-WORDS = ("x", "1", "true", "it's", 'say "hi"', "back\\slash", "été", "")
+WORDS = ("x", "1", "1.0", "True", "it's", 'say "hi"', "back\\slash", "été", "")
 NUMBERS: tuple[int | float, ...] = (0, -0.0, 1, 1.0, 2.5, -3, 1e22, 1e-7, 2**60, 10**400, -(10**400))
 NAMES = ("a", "b", "c", "id_2")
 
