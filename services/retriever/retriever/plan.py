@@ -17,19 +17,20 @@ from pyroaring import BitMap
 from retriever.allowed import Allowed
 from retriever.items import Bools, Floats, Rows
 from retriever.segments.flat import FlatSegment
-from retriever.segments.scan import padded, products
+from retriever.segments.scan import ordered, padded, products
 from retriever.segments.sealed import Sealed
 
 EXACT_ROWS = 5_000
 """Up to so many allowed rows are scored one by one."""
-GRAPH_LEAST = 0.08
-"""Share of rows that must be allowed for the graph to be tried."""
-GRAPH_MOST = 512
-"""Candidates that the graph is asked for at most before scanning is faster."""
+GRAPH_LEAST = 0.2
+"""Share of the rows that must be allowed for the graph to be asked: far from a query it misses more than near to it."""
+GRAPH_MOST = 1_024
+"""Candidates that the graph is asked for at most."""
 GRAPH_SIGMAS = 3.0
 """Standard deviations more candidates than an uncorrelated filter needs on average."""
-SHARE = 0.06
-"""Of the allowed rows, scored by a probed scan."""
+PROBED = ((0.2, 0.6), (0.05, 0.75), (0.0, 1.0))
+"""Where at least the first share of the rows is allowed, the second share of the clusters holds the nearest of them: measured with filters
+that are correlated with the clusters, which need most."""
 SAMPLE = 64
 """Allowed rows scored to check an approximate answer."""
 ROUNDING = 1e-5
@@ -65,7 +66,7 @@ Part = SealedPart | FlatPart
 
 @dataclass(frozen=True)
 class PartPlan:
-    """How one part was searched: `taken` is graph, ivf, probed or exact; `rows` are all, `allowed` those the filter leaves.
+    """How one part was searched: `taken` is graph, ivf, probed or exact; of its `rows` about the `share` is allowed and alive.
 
     `effort` is the candidates of a graph or the lists of an inverted file, `rescanned` counts queries whose first answer was too short,
     `rerun` those that the sample proved wrong.
@@ -73,7 +74,7 @@ class PartPlan:
 
     segment: str
     rows: int
-    allowed: int | None
+    share: float
     taken: str
     why: str
     effort: int = 0
@@ -133,8 +134,8 @@ def _merged(answers: Sequence[Answer], n: int) -> tuple[Floats, Rows]:
         return answers[0][0], answers[0][1]
     scores = np.concatenate([answer[0] for answer in answers], axis=1)
     numbers = np.concatenate([answer[1] for answer in answers], axis=1)
-    order = np.lexsort((numbers, -scores), axis=1)[:, :n]
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(numbers, order, axis=1)
+    scores, numbers = ordered(scores, numbers)
+    return scores[:, :n], numbers[:, :n]
 
 
 def _rows(part: Part) -> int:
@@ -154,7 +155,7 @@ def _flat(part: FlatPart, queries: Floats, n: int, allowed: Allowed | None) -> A
     kept[np.fromiter(part.dead, np.int64, len(part.dead))] = False
     rows = np.flatnonzero(kept)
     scores, numbers = part.segment.best(queries, n, rows, part.numbers)
-    return scores, numbers, PartPlan("flat", len(kept), len(rows), "exact", "flat segments are scanned")
+    return scores, numbers, PartPlan("flat", len(kept), len(rows) / max(1, len(kept)), "exact", "flat segments are scanned")
 
 
 @dataclass(frozen=True)
@@ -171,12 +172,14 @@ class _Search:
     def answer(self, exact: bool) -> Answer:
         segment, candidates = self.part.segment, self._candidates()
         if exact:
-            return self._scan("asked for", None)
+            return self._exact("asked for")
         if self.allowed is not None and self.share * len(segment) <= EXACT_ROWS:
-            return self._scan(f"at most {EXACT_ROWS} rows are allowed", None)
-        if candidates > min(GRAPH_MOST, len(segment)):
-            return self._scan(f"a share of {self.share:.4f} is too little for the graph", SHARE)
-        return self._graph(candidates)
+            return self._exact(f"about {self.share * len(segment):.0f} rows are allowed")
+        if self.share < GRAPH_LEAST or candidates > min(GRAPH_MOST, len(segment)):
+            return self._probed(f"a share of {self.share:.4f} is too little for the graph")
+        if segment.lists and self.allowed is not None:
+            return self._probed("an inverted file takes the filter itself")
+        return self._nearest(candidates)
 
     def _candidates(self) -> int:
         """Of which `n` are left for all but one query in a thousand, if what is allowed does not depend on where it lies."""
@@ -184,33 +187,39 @@ class _Search:
             return len(self.part.segment) + 1
         return ceil((self.n + GRAPH_SIGMAS * sqrt(self.n * (1 - self.share))) / self.share)
 
+    def _clusters(self) -> float:
+        """The share of the clusters that a probed scan looks into."""
+        return next(clusters for least, clusters in PROBED if self.share >= least)
+
     def _keeps(self, numbers: Rows) -> Bools:
         kept = numbers >= 0 if self.allowed is None else self.allowed.has(numbers)
         return kept & ~self.part.gone.has(numbers) if self.part.dead else kept
 
     @cached_property
-    def _local(self) -> Rows:
-        """The local rows that are allowed and alive, ascending."""
+    def _kept(self) -> Allowed:
+        """What is allowed and alive."""
+        every = BitMap(self.part.segment.numbers.astype(np.uint32)) if self.allowed is None else self.allowed.numbers
+        return Allowed(every - self.part.dead) if self.part.dead or self.allowed is None else self.allowed
+
+    def _told(self, taken: str, why: str, effort: int = 0, short: Bools | None = None, wrong: Bools | None = None) -> PartPlan:
         segment = self.part.segment
-        rows = np.arange(len(segment)) if self.allowed is None else segment.rows(self.allowed)
-        return rows[~self.part.gone.has(segment.numbers[rows])] if self.part.dead else rows
+        rescanned, rerun = (0 if which is None else int(which.sum()) for which in (short, wrong))
+        return PartPlan(f"{segment.kind} {segment.lo}-{segment.hi}", len(segment), self.share, taken, why, effort, rescanned, rerun)
 
-    def _told(self, taken: str, why: str, allowed: int | None, effort: int = 0, rescanned: int = 0, rerun: int = 0) -> PartPlan:
-        segment = self.part.segment
-        name = f"{segment.kind} {segment.lo}-{segment.hi}"
-        return PartPlan(name, len(segment), allowed, taken, why, effort, rescanned, rerun)
+    def _exact(self, why: str) -> Answer:
+        scores, numbers = self.part.segment.scan(self.queries, self.n, self._kept, None)
+        return scores, numbers, self._told("exact", why)
 
-    def _scan(self, why: str, share: float | None) -> Answer:
-        if share is not None and len(self._local) <= EXACT_ROWS:
-            why, share = f"at most {EXACT_ROWS} rows are allowed", None
-        scores, numbers = self.part.segment.scan_rows(self.queries, self.n, self._local, share)
-        wrong = self._wrong(scores, numbers, self._local) if share is not None else np.zeros(len(self.queries), np.bool_)
-        if wrong.any():
-            scores[wrong], numbers[wrong] = self.part.segment.scan_rows(self.queries[wrong], self.n, self._local, None)
-        taken = "exact" if share is None else "probed"
-        return scores, numbers, self._told(taken, why, len(self._local), rerun=int(wrong.sum()))
+    def _probed(self, why: str) -> Answer:
+        share = self._clusters()
+        scores, numbers = self.part.segment.scan(self.queries, self.n, self._kept, share)
+        short = (numbers[:, -1] < 0) & (share < 1)
+        self._again(short, scores, numbers, 1.0)
+        wrong = self._wrong(scores, numbers)
+        self._again(wrong, scores, numbers, None)
+        return scores, numbers, self._told("probed", why, 0, short, wrong)
 
-    def _graph(self, candidates: int) -> Answer:
+    def _nearest(self, candidates: int) -> Answer:
         segment, n = self.part.segment, self.n
         effort = max(segment.effort(n) if self.effort is None else self.effort, candidates)
         scores, numbers = segment.search(self.queries, candidates, effort)
@@ -221,40 +230,32 @@ class _Search:
         numbers = np.where(kept, np.take_along_axis(numbers, first, axis=1), -1)
         scores, numbers = padded(scores, numbers, n)
         short = numbers[:, -1] < 0
-        if short.any():
-            self._again(short, scores, numbers, SHARE)
-        wrong = self._wrong(scores, numbers, None)
-        if wrong.any():
-            self._again(wrong, scores, numbers, None)
+        self._again(short, scores, numbers, self._clusters())
+        wrong = self._wrong(scores, numbers)
+        self._again(wrong, scores, numbers, None)
         why = "no filter" if self.allowed is None else f"a share of {self.share:.4f} is allowed"
-        return scores, numbers, self._told("graph", why, None, effort, int(short.sum()), int(wrong.sum()))
+        return scores, numbers, self._told("ivf" if segment.lists else "graph", why, effort, short, wrong)
 
     def _again(self, which: Bools, scores: Floats, numbers: Rows, share: float | None) -> None:
-        again = replace(self, queries=self.queries[which])
-        scores[which], numbers[which], _ = again._scan("", share)
+        """Answers the queries `which` anew, in place, by a scan of the nearest `share` of the clusters, or of all allowed rows."""
+        if which.any():
+            scores[which], numbers[which] = self.part.segment.scan(self.queries[which], self.n, self._kept, share)
 
-    def _wrong(self, scores: Floats, numbers: Rows, rows: Rows | None) -> Bools:
+    def _wrong(self, scores: Floats, numbers: Rows) -> Bools:
         """For each query whether one of a few allowed rows, scored exactly, should have been found and was not."""
-        sample = self._sample(rows)
-        if not len(sample):
-            return np.zeros(len(self.queries), np.bool_)
+        sample = self._sample()
         sampled = self.part.segment.numbers[sample]
         better = products(self.part.segment.vectors, self.queries, sample) > scores[:, -1:] + ROUNDING
         unseen = (numbers[:, None, :] != sampled[None, :, None]).all(axis=2)
         wrong: Bools = (better & unseen).any(axis=1)
         return wrong
 
-    def _sample(self, rows: Rows | None) -> Rows:
-        if rows is not None:
-            return _spaced(rows)
+    def _sample(self) -> Rows:
+        """About SAMPLE of the allowed and live local rows, evenly spaced from a random start; none without a filter."""
         if self.allowed is None:
             return np.empty(0, np.int64)
-        numbers = _spaced(self.allowed.rows())
+        numbers = self.allowed.rows()
+        step = max(1, len(numbers) // SAMPLE)
+        numbers = numbers[randrange(step) :: step]
         found = self.part.segment.locate(numbers[self._keeps(numbers)])
         return found[found >= 0]
-
-
-def _spaced(rows: Rows) -> Rows:
-    """About SAMPLE of them, evenly spaced from a random start."""
-    step = max(1, len(rows) // SAMPLE)
-    return rows[randrange(step) :: step]

@@ -14,7 +14,7 @@ from retriever.segments import clusters
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry
 from retriever.segments.files import GRAPH_PAD, Aside, flat_pad, write_index
-from retriever.segments.kinds import KINDS, Vectors
+from retriever.segments.kinds import KINDS, Vectors, sketch
 from retriever.spread import Moments
 
 PORTION = 4_096
@@ -24,19 +24,25 @@ PORTION = 4_096
 def build(catalogue: Path, folder: Path, space: int, dimension: int, kind: str, lo: int, hi: int, threads: int) -> Entry | None:
     """Seals all vectors of `space` with `lo` <= version < `hi`; None when there are none.
 
-    The files get their names only when all are on disk. Raises sqlite3.Error or OSError (disk full, say), and then leaves nothing behind.
+    The files get their names only when all are on disk. Raises sqlite3.Error or OSError (disk full, say), ValueError
+    when vectors are not `dimension` long or an item has two, and then leaves nothing behind.
     """
     faiss.omp_set_num_threads(threads)
     read = _read(catalogue, space, dimension, lo, hi)
     if read is None:
         return None
     vectors, numbers, versions = read
+    if len(twice := np.flatnonzero(np.bincount(numbers) > 1)):
+        raise ValueError(f"number {twice[0]} comes twice in space {space}; the catalogue is damaged, restore it from a snapshot")
     grouped, order = clusters.sort(vectors.array)
+    numbers, versions = numbers[order], versions[order]
     name = f"{space}-{lo}-{hi}-{secrets.token_hex(6)}"
     with Aside(folder, name) as aside:
         aside.write("vectors", write_index(vectors.flat, flat_pad(dimension)))
-        aside.write("index", write_index(KINDS[kind].build(vectors, grouped), GRAPH_PAD, faiss.IO_FLAG_SKIP_STORAGE))
-        _write_rows(aside, numbers[order], versions[order])
+        aside.write("index", write_index(KINDS[kind].build(vectors, grouped, numbers), GRAPH_PAD, KINDS[kind].flags))
+        if not KINDS[kind].lists:
+            aside.write("sketch", write_index(sketch(vectors, grouped, numbers), GRAPH_PAD))
+        _write_rows(aside, numbers, versions)
         _write_shape(aside, grouped, Moments.of(vectors.array))
         return Entry(name, kind, lo, hi, len(numbers), aside.commit())
 

@@ -1,4 +1,4 @@
-"""The kinds of index that a vector space can have: how each is built, stored and searched. Knows nothing of files or filters."""
+"""The kinds of index that a vector space can have, and how hard each must try. Knows nothing of files or filters."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -6,13 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import faiss
+import numpy as np
 
-from retriever.items import Floats
+from retriever.items import Floats, Rows
 from retriever.segments.clusters import Clusters
 
 LINKS = 16
-BREADTH = 60
-"""Candidates that the graph's construction looks at."""
+BREADTH = 64
+"""Candidates that a graph's construction looks at."""
+TRAINED_ON = 65_536
+"""Vectors that the ranges or code books of quantised kinds are learned from."""
+LEAST_TRAINED = 640
+"""Fewer are repeated, for a code book of 16 entries wants 39 vectors each."""
+SKETCH_BITS = 4
+"""To which a query is rounded when it is compared with sketches."""
+BLOCK = 16_384
 
 
 class Vectors:
@@ -27,23 +35,27 @@ class Vectors:
 
 @dataclass(frozen=True)
 class Kind:
-    """`build(vectors, clusters)` gives the index that is stored beside the vectors.
+    """`build(vectors, clusters, numbers)` gives the index that lies beside the vectors, `parameters(effort, selector)` those of one search.
 
-    `on_vectors`: the index reads the stored vectors themselves, so that its scores are exact. `effort(rows, n)` is what the index needs
-    for recall@n of .98: candidates of a graph, lists of an inverted file.
+    `effort(rows, n)` is what recall@n of .98 needs: candidates of a graph, lists of an inverted file (`lists`). `refine`: for each result
+    so many are fetched by their codes and scored again by their vectors; 0 for an index that reads the stored vectors themselves.
     """
 
-    build: Callable[[Vectors, Clusters], Any]
+    build: Callable[[Vectors, Clusters, Rows], Any]
     parameters: Callable[[int, Any], Any]
     effort: Callable[[int, int], int]
-    on_vectors: bool
-    refine: int = 1
+    lists: bool
+    refine: int
+
+    @property
+    def flags(self) -> int:
+        """How FAISS writes and reads the index."""
+        return 0 if self.refine else int(faiss.IO_FLAG_SKIP_STORAGE)
 
 
-def _graph(vectors: Vectors, clusters: Clusters) -> Any:
+def _graph(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
     """The storage is emptied in name only: adding its own array copies every byte onto itself, and only the graph is new memory."""
-    dimension = vectors.array.shape[1]
-    index = faiss.IndexHNSWFlat(dimension, LINKS, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexHNSWFlat(vectors.array.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = BREADTH
     index.storage.thisown = True  # type: ignore[attr-defined]  # so that Python frees the empty one
     index.storage, index.own_fields = vectors.flat, False
@@ -52,15 +64,89 @@ def _graph(vectors: Vectors, clusters: Clusters) -> Any:
     return index
 
 
+def _graph_of_bytes(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
+    dimension, eight_bits = vectors.array.shape[1], faiss.ScalarQuantizer.QT_8bit
+    index = faiss.IndexHNSWSQ(dimension, eight_bits, LINKS, faiss.METRIC_INNER_PRODUCT)  # type: ignore[arg-type]  # the stub is wrong
+    index.hnsw.efConstruction = BREADTH
+    index.train(_sample(vectors.array))
+    index.add(vectors.array)
+    return index
+
+
+def _lists_of_bytes(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
+    quantiser, dimension, metric = _quantiser(clusters), vectors.array.shape[1], faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFScalarQuantizer(quantiser, dimension, len(clusters), faiss.ScalarQuantizer.QT_8bit, metric)
+    return _filled(index, vectors, numbers)
+
+
+def _lists_of_products(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
+    quantiser, dimension = _quantiser(clusters), vectors.array.shape[1]
+    parts = dimension // 2 if dimension % 2 == 0 and dimension > 128 else dimension
+    index = faiss.IndexIVFPQFastScan(quantiser, dimension, len(clusters), parts, 4, faiss.METRIC_INNER_PRODUCT)
+    return _filled(index, vectors, numbers)
+
+
+def sketch(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
+    """About one bit for each dimension, in the lists of the clusters: what a filtered scan reads of a graph's rows.
+
+    The codes are those of RaBitQ (Gao and Long 2024) and its extension to several bits (Gao et al. 2025).
+    """
+    quantiser, dimension = _quantiser(clusters), vectors.array.shape[1]
+    bits = 1 if dimension >= 256 else 2 if dimension >= 128 else 4
+    index = faiss.IndexIVFRaBitQ(quantiser, dimension, len(clusters), faiss.METRIC_INNER_PRODUCT, True, bits)
+    return _filled(index, vectors, numbers)
+
+
+def sketch_parameters(lists: int, selector: Any) -> Any:
+    parameters = faiss.IVFRaBitQSearchParameters()
+    parameters.nprobe, parameters.sel, parameters.qb = lists, selector, SKETCH_BITS
+    return parameters
+
+
+def _quantiser(clusters: Clusters) -> Any:
+    quantiser = faiss.IndexFlat(clusters.centroids.shape[1], faiss.METRIC_INNER_PRODUCT)
+    quantiser.add(clusters.centroids)
+    quantiser.thisown = False  # type: ignore[attr-defined]  # the inverted file frees it
+    return quantiser
+
+
+def _filled(index: Any, vectors: Vectors, numbers: Rows) -> Any:
+    """The ids in the lists are item numbers, so that a filter over these needs no translation."""
+    index.own_fields = True
+    index.train(_sample(vectors.array))
+    for start in range(0, len(vectors.array), BLOCK):
+        index.add_with_ids(vectors.array[start : start + BLOCK], numbers[start : start + BLOCK])
+    return index
+
+
+def _sample(vectors: Floats) -> Floats:
+    if len(vectors) < LEAST_TRAINED:
+        return np.resize(vectors, (LEAST_TRAINED, vectors.shape[1]))
+    chosen = np.random.default_rng(0).choice(len(vectors), min(TRAINED_ON, len(vectors)), replace=False)
+    taken: Floats = vectors[np.sort(chosen)]
+    return taken
+
+
 def _graph_parameters(effort: int, selector: Any) -> Any:
     # a selector without efSearch would silently set efSearch to 16
     return faiss.SearchParametersHNSW(sel=selector, efSearch=effort)  # type: ignore[attr-defined]  # SWIG makes it at import
+
+
+def _lists_parameters(effort: int, selector: Any) -> Any:
+    return faiss.SearchParametersIVF(sel=selector, nprobe=effort)  # type: ignore[call-arg]  # SWIG makes it at import
 
 
 def _graph_effort(rows: int, n: int) -> int:
     return max(2 * n, round(16 * math.log2(max(rows, 2)) - 160), 48)
 
 
+def _lists_effort(rows: int, n: int) -> int:
+    return max(8, round(4 * math.log2(max(rows, 2)) - 32))
+
+
 KINDS: Mapping[str, Kind] = {
-    "hnsw": Kind(_graph, _graph_parameters, _graph_effort, on_vectors=True),
+    "hnsw": Kind(_graph, _graph_parameters, _graph_effort, lists=False, refine=0),
+    "hnsw-sq8": Kind(_graph_of_bytes, _graph_parameters, _graph_effort, lists=False, refine=2),
+    "ivf-sq8": Kind(_lists_of_bytes, _lists_parameters, _lists_effort, lists=True, refine=2),
+    "ivf-pq": Kind(_lists_of_products, _lists_parameters, _lists_effort, lists=True, refine=16),
 }

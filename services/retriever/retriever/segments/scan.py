@@ -4,14 +4,13 @@ import faiss
 import numpy as np
 
 from retriever.items import Floats, Rows
-from retriever.segments.clusters import Clusters
 
 MANY_QUERIES = 20
 """From here on copying the rows together and one matrix product beat scoring row by row."""
-LEAST_SCORED = 2_000
-"""A probed scan scores at least this many allowed rows."""
-TIES = 8
-"""More candidates than asked for, so that equal scores at the end are cut by number."""
+SPARE = 8
+"""More candidates than asked for, because a matrix product rounds by where a row lies."""
+ROUNDING = 1e-5
+"""Inner products of unit vectors that differ by less may be equal."""
 
 
 def products(vectors: Floats, queries: Floats, rows: Rows) -> Floats:
@@ -41,6 +40,12 @@ def best(scores: Floats, numbers: Rows, n: int) -> tuple[Floats, Rows]:
     return scores[order], numbers[order]
 
 
+def ordered(scores: Floats, numbers: Rows) -> tuple[Floats, Rows]:
+    """Both `(q, m)` best first in each row, equal scores by the smaller number."""
+    order = np.lexsort((numbers, -scores), axis=1)
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(numbers, order, axis=1)
+
+
 def padded(scores: Floats, numbers: Rows, n: int) -> tuple[Floats, Rows]:
     """Both `(q, m)` brought to `(q, n)` with -inf and -1."""
     short = n - scores.shape[1]
@@ -57,33 +62,20 @@ def exact(vectors: Floats, queries: Floats, n: int, rows: Rows, numbers: Rows) -
     n = min(n, len(rows))
     if n and len(queries) >= MANY_QUERIES:
         return _by_matrix(vectors, queries, n, rows, numbers)
-    pairs = [best(products(vectors, query[None], rows)[0], numbers[rows], n) for query in queries]
-    return np.array([scores for scores, _ in pairs]).reshape(-1, n), np.array([found for _, found in pairs], np.int64).reshape(-1, n)
+    scores, found = np.empty((len(queries), n), np.float32), np.empty((len(queries), n), np.int64)
+    for at in range(len(queries)):
+        scores[at], found[at] = best(products(vectors, queries[at : at + 1], rows)[0], numbers[rows], n)
+    return scores, found
 
 
 def _by_matrix(vectors: Floats, queries: Floats, n: int, rows: Rows, numbers: Rows) -> tuple[Floats, Rows]:
-    """A matrix product rounds by where a row lies, so the candidates it gives are scored again."""
-    every = len(rows) == len(vectors)
-    taken = vectors if every else vectors[rows]
-    _, places = faiss.knn(queries, taken, min(n + TIES, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
+    """The candidates of a matrix product, scored again; a query with more equal scores than candidates is scanned by itself."""
+    taken = vectors if len(rows) == len(vectors) else vectors[rows]
+    rough, places = faiss.knn(queries, taken, min(n + SPARE, len(rows)), metric=faiss.METRIC_INNER_PRODUCT)
     candidates = rows[places]
-    scores = products(vectors, queries, candidates)
-    pairs = [best(scores[at], numbers[candidates[at]], n) for at in range(len(queries))]
-    return np.array([scores for scores, _ in pairs]), np.array([found for _, found in pairs])
-
-
-def probed(vectors: Floats, queries: Floats, n: int, rows: Rows, numbers: Rows, clusters: Clusters, share: float) -> tuple[Floats, Rows]:
-    """Like `exact`, but each query scores only the rows of the clusters nearest to it, at least `share` of `rows`."""
-    wanted = max(LEAST_SCORED, round(share * len(rows)))
-    if wanted >= len(rows):
-        return exact(vectors, queries, n, rows, numbers)
-    bounds = np.searchsorted(rows, clusters.starts)
-    sizes = np.diff(bounds)
-    n = min(n, len(rows))
-    scores, found = np.empty((len(queries), n), np.float32), np.empty((len(queries), n), np.int64)
-    for at, similarity in enumerate(queries @ clusters.centroids.T):
-        order = np.argsort(-similarity)
-        last = int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1
-        chosen = np.concatenate([rows[bounds[cluster] : bounds[cluster + 1]] for cluster in np.sort(order[:last])])
-        scores[at], found[at] = best(products(vectors, queries[at : at + 1], chosen)[0], numbers[chosen], n)
+    scores, found = ordered(products(vectors, queries, candidates), numbers[candidates])
+    scores, found = scores[:, :n].copy(), found[:, :n].copy()
+    if rough.shape[1] < len(rows):
+        for at in np.flatnonzero(rough[:, -1] > rough[:, n - 1] - ROUNDING):
+            scores[at], found[at] = best(products(vectors, queries[at : at + 1], rows)[0], numbers[rows], n)
     return scores, found

@@ -5,6 +5,7 @@ Its rows lie in the order of their clusters, so that the vectors near a query al
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,12 +16,17 @@ from retriever.allowed import Allowed
 from retriever.items import Bools, Floats, Rows
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry, SegmentDamaged
-from retriever.segments.files import GRAPH_PAD, flat_pad, map_index
-from retriever.segments.kinds import KINDS, Kind
-from retriever.segments.scan import exact, padded, probed
+from retriever.segments.files import ALIGNMENT, GRAPH_PAD, flat_pad, map_index
+from retriever.segments.kinds import KINDS, Kind, sketch_parameters
+from retriever.segments.scan import exact, ordered, padded, products
 from retriever.spread import Moments
 
 SUFFIXES = ("vectors", "index", "numbers", "versions", "shape")
+"""Of the files of every segment; those of graphs have a "sketch" too."""
+LEAST_LISTS = 32
+"""Clusters that a probed scan looks into however small its share."""
+SKETCH_REFINE, SKETCH_SPARE = 20, 400
+"""So many rows for each result, and so many more, are scored by their vectors after their sketches were compared."""
 DENSE = 4
 """A table of all numbers in the range is kept while the range is at most this many times the rows."""
 FEW = 8
@@ -40,6 +46,7 @@ class Sealed:
     moments: Moments
     clusters: Clusters
     _index: Any
+    _sketch: Any
     _mapped: tuple[Any, ...]
     """What the index reads from and FAISS does not keep alive."""
 
@@ -48,12 +55,14 @@ class Sealed:
         """Raises SegmentDamaged, naming the file and the reason, before FAISS or numpy has read any of it."""
         if entry.kind not in KINDS:
             raise SegmentDamaged(f"segment {entry.name!r} is of kind {entry.kind!r}; this version knows {', '.join(sorted(KINDS))}")
-        paths = {suffix: folder / f"{entry.name}.{suffix}" for suffix in SUFFIXES}
+        paths = {suffix: folder / f"{entry.name}.{suffix}" for suffix in (*SUFFIXES, *(() if KINDS[entry.kind].lists else ("sketch",)))}
         if lost := {path.name for path in paths.values()} ^ set(entry.files):
             raise SegmentDamaged(f"the manifest of segment {entry.name!r} does not match its kind: {', '.join(sorted(lost))}")
         for path in paths.values():
             entry.files[path.name].verify(path)
-        return cls._open(paths, entry)
+        segment = cls._open(paths, entry)
+        segment._agree(entry)
+        return segment
 
     @classmethod
     def _open(cls, paths: dict[str, Path], entry: Entry) -> Self:
@@ -61,22 +70,32 @@ class Sealed:
             centroids, starts, total, outer = shape["centroids"], shape["starts"], shape["total"], shape["outer"]
         dimension, pad = len(total), flat_pad(len(total))
         flat, vectors_mapping = map_index(paths["vectors"], pad)
-        index, index_mapping = map_index(paths["index"], GRAPH_PAD, faiss.IO_FLAG_SKIP_STORAGE)
-        if KINDS[entry.kind].on_vectors:
+        index, index_mapping = map_index(paths["index"], GRAPH_PAD, KINDS[entry.kind].flags)
+        if not KINDS[entry.kind].refine:
             index.storage, index.own_fields = flat, False
-        offset = vectors_mapping.size - 4 * entry.rows * dimension
+        sketch, sketch_mapping = map_index(paths["sketch"], GRAPH_PAD) if "sketch" in paths else (None, None)
+        offset = ALIGNMENT if flat.ntotal else 0
         return cls(
             entry.kind,
             entry.lo,
             entry.hi,
             np.load(paths["numbers"], mmap_mode="r", allow_pickle=False),
             np.load(paths["versions"], mmap_mode="r", allow_pickle=False),
-            np.ndarray((entry.rows, dimension), np.float32, vectors_mapping, offset),
+            np.ndarray((flat.ntotal, dimension), np.float32, vectors_mapping, offset),
             Moments(entry.rows, total, outer),
             Clusters(centroids, starts),
             index,
-            (flat, vectors_mapping, index_mapping),
+            sketch,
+            (flat, vectors_mapping, index_mapping, sketch_mapping),
         )
+
+    def _agree(self, entry: Entry) -> None:
+        """Raises SegmentDamaged when files that are whole do not belong together."""
+        lengths = {len(self.numbers), len(self.versions), len(self.vectors), self._index.ntotal, int(self.clusters.starts[-1])}
+        if lengths != {entry.rows}:
+            raise SegmentDamaged(f"segment {entry.name!r} should have {entry.rows} rows, its files have {sorted(lengths)}")
+        if len(np.unique(self.numbers)) != entry.rows:
+            raise SegmentDamaged(f"in segment {entry.name!r} a number comes twice; the segment must be built again")
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -117,6 +136,11 @@ class Sealed:
         """For each local row whether it is allowed."""
         return allowed.bools(int(self.numbers.max()) + 1)[self.numbers]
 
+    @property
+    def lists(self) -> bool:
+        """Whether its index is an inverted file, which a filter can be given to, and not a graph."""
+        return self._kind.lists
+
     def effort(self, n: int) -> int:
         """What recall@n of .98 needs here."""
         return self._kind.effort(len(self), n)
@@ -127,25 +151,33 @@ class Sealed:
         Returns scores float32 and item numbers int64, both `(q, n)`, best first, filled up with -inf and -1.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        wanted = min(n, len(self))
-        effort = max(effort, wanted)
-        scores, found = self._index.search(queries, wanted, params=self._kind.parameters(effort, None))
-        missing = found < 0
-        return padded(np.where(missing, -np.inf, scores), np.where(missing, -1, self.numbers[found]), n)
+        wanted = min(max(1, self._kind.refine) * n, len(self))
+        if self.lists:
+            return self._scored(queries, self._index, wanted, n, self._kind.parameters(min(effort, len(self.clusters)), None))
+        scores, rows = self._index.search(queries, wanted, params=self._kind.parameters(max(effort, wanted), None))
+        numbers = np.where(rows < 0, -1, self.numbers[rows])
+        if self._kind.refine:
+            scores = products(self.vectors, queries, np.maximum(rows, 0))
+        return padded(*ordered(np.where(rows < 0, -np.inf, scores), numbers), n)
 
     def scan(self, queries: Floats, n: int, allowed: Allowed, share: float | None) -> tuple[Floats, Rows]:
         """The nearest `n` of the allowed rows, in the shape of `search`.
 
-        Exact when `share` is None. Otherwise each query scores the allowed rows of the clusters nearest to it, until these are `share` of
-        all allowed rows here and enough to trust.
+        Exact when `share` is None. Otherwise each query compares the codes of the allowed rows in the nearest `share` of the clusters, and
+        only the vectors of the best by these are scored.
         """
-        return self.scan_rows(queries, n, self.rows(allowed), share)
-
-    def scan_rows(self, queries: Floats, n: int, rows: Rows, share: float | None) -> tuple[Floats, Rows]:
-        """`scan` of local `rows`, which must ascend."""
         queries = np.ascontiguousarray(queries, np.float32)
         if share is None:
-            scores, found = exact(self.vectors, queries, n, rows, self.numbers)
-        else:
-            scores, found = probed(self.vectors, queries, n, rows, self.numbers, self.clusters, share)
-        return padded(scores, found, n)
+            return padded(*exact(self.vectors, queries, n, self.rows(allowed), self.numbers), n)
+        lists = max(LEAST_LISTS, ceil(share * len(self.clusters)))
+        bits = allowed.bits()
+        selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        if self.lists:
+            return self._scored(queries, self._index, self._kind.refine * n, n, self._kind.parameters(lists, selector))
+        return self._scored(queries, self._sketch, SKETCH_REFINE * n + SKETCH_SPARE, n, sketch_parameters(lists, selector))
+
+    def _scored(self, queries: Floats, index: Any, wanted: int, n: int, parameters: Any) -> tuple[Floats, Rows]:
+        """The best `n` by their vectors of the best `wanted` by their codes in an inverted file, whose ids are item numbers."""
+        _, numbers = index.search(queries, min(wanted, len(self)), params=parameters)
+        scores = products(self.vectors, queries, np.maximum(self.locate(numbers), 0))
+        return padded(*ordered(np.where(numbers < 0, -np.inf, scores), numbers), n)
