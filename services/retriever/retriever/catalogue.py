@@ -160,11 +160,12 @@ class Catalogue:
             rows = reader.execute("SELECT number, id FROM items ORDER BY number").fetchall()
         return _column(rows, 0), [row[1] for row in rows]
 
-    def changed_since(self, generation: int) -> list[tuple[int, dict[str, AttributeValue]]]:
-        """Number and attributes of the items that were written after `generation`."""
+    def changed_since(self, generation: int, portion: int) -> Iterator[list[tuple[int, dict[str, AttributeValue]]]]:
+        """Number and attributes of the items that were written after `generation`, so many at once."""
         with self.reading() as reader:
-            rows = reader.execute("SELECT number, attributes FROM items WHERE changed > ? ORDER BY number", (generation,)).fetchall()
-        return [(number, attributes_from(text)) for number, text in rows]
+            cursor = reader.execute("SELECT number, attributes FROM items WHERE changed > ? ORDER BY number", (generation,))
+            while rows := cursor.fetchmany(portion):
+                yield [(number, attributes_from(text)) for number, text in rows]
 
     def versions(self, space: int) -> tuple[Rows, Rows]:
         """Versions, ascending, and item numbers of all vectors of a space."""

@@ -356,8 +356,11 @@ class Library:
             return None
         return self.job
 
-    def end_job(self, job: Job, built: dict[str, Any] | None) -> None:
-        """Puts what was built in its place; None when the building failed, and then all stays as it is."""
+    def end_job(self, job: Job, built: dict[str, Any] | None, opened: Any = None) -> None:
+        """Puts what was built in its place; None when the building failed, and then all stays as it is.
+
+        `opened` is what `job.opened` gave in another thread, so that no write waits while large files are hashed.
+        """
         if self.job is not job:  # loaded anew meanwhile
             if built is not None:
                 self.store.discard(job.files(built))
@@ -366,7 +369,8 @@ class Library:
         self.job, self._killed = None, []
         if built is not None:
             try:
-                self.view = job.installed(self.view, self.store, built, killed)
+                opened = opened or job.opened(self.store.folder, built)
+                self.view = job.installed(self.view, self.store, built, opened, killed)
             finally:
                 self.store.discard(job.files(built))
             if isinstance(job, Seal) and job.whole:

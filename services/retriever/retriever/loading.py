@@ -5,7 +5,7 @@ from SQLite. Nothing derived is believed: versions and item numbers of every seg
 of the vectors, for segments of another catalogue can have the same numbers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from pyroaring import BitMap
@@ -14,7 +14,7 @@ from retriever.attributes import Attributes
 from retriever.bitmaps import of_numbers
 from retriever.catalogue import Catalogue
 from retriever.identity import Identity
-from retriever.items import AttributeValue, Rows
+from retriever.items import Rows
 from retriever.memory import Memory
 from retriever.segments.sealed import Sealed
 from retriever.segments.store import BaseEntry, SegmentStore
@@ -46,17 +46,18 @@ def load(catalogue: Catalogue, store: SegmentStore, lenders: int) -> View:
 
 def attributes_of(catalogue: Catalogue, store: SegmentStore, base: BaseEntry | None, live: BitMap) -> Attributes:
     """The base, if there is one, with everything that was written after it; `live` are the items that there are."""
-    attributes = Attributes.open(store.folder / base.name) if base else Attributes.empty()
+    attributes = Attributes.empty()
+    if base is not None:
+        try:
+            attributes = Attributes.open(store.folder / base.name)
+        except ValueError as error:  # written by another version
+            LOG.warning("attributes_foreign", reason=str(error))
+            base = None
     if gone := attributes.live - live:
         attributes = attributes.remove(list(gone))
-    for rows in _portions(catalogue.changed_since(base.generation if base else -1)):
+    for rows in catalogue.changed_since(base.generation if base else -1, PORTION):
         attributes = attributes.put([number for number, _ in rows], [values for _, values in rows])
     return attributes
-
-
-def _portions(rows: Sequence[tuple[int, dict[str, AttributeValue]]]) -> Iterator[Sequence[tuple[int, dict[str, AttributeValue]]]]:
-    for start in range(0, len(rows), PORTION):
-        yield rows[start : start + PORTION]
 
 
 def _space(catalogue: Catalogue, identity: Identity, segments: Sequence[Sealed]) -> VectorSpace:

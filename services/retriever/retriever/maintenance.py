@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 
 from retriever.builder import Builder
-from retriever.errors import RetrieverError
 from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
 from retriever.segments.entry import SegmentDamaged
@@ -42,29 +41,39 @@ async def keep_up(
         await asyncio.sleep(LOOK_EVERY_S)
         if (library := served()) is None:
             continue
-        metrics.items.set(len(library))
-        metrics.show(library.spaces(), library.generation)
-        if next_job(library.view, frozenset(library.merging)) is None and not library.merging:
-            continue
-        if (job := await workers.write(library.begin_job)) is None:
-            continue
-        if await _done(job, library, workers, builder, threads, metrics):
+        try:
+            done = await _look(library, workers, builder, threads, metrics)
+        except Exception as error:  # whatever it is, vectors that come later have to be sealed too
+            LOG.error("upkeep_failed", reason=f"{type(error).__name__}: {error}")
+            done = False
+        if done:
             failures = 0
-        else:
+        elif done is not None:
             await asyncio.sleep(WAIT_AFTER_FAILURE_S[min(failures, len(WAIT_AFTER_FAILURE_S) - 1)])
             failures += 1
+
+
+async def _look(library: Library, workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics) -> bool | None:
+    """Does what is most due: whether it was done; None when nothing was due."""
+    metrics.items.set(len(library))
+    metrics.show(library.spaces(), library.generation)
+    if next_job(library.view, frozenset(library.merging)) is None and not library.merging:
+        return None
+    job = await workers.write(library.begin_job)
+    return None if job is None else await _done(job, library, workers, builder, threads, metrics)
 
 
 async def _done(job: Job, library: Library, workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics) -> bool:
     started = time.perf_counter()
     asked = job.asked(library.catalogue.path, library.store.folder, threads)
-    built = None
+    built = opened = None
     try:
         built = await asyncio.to_thread(builder.run, asked)
-    except RetrieverError as error:
+        opened = await asyncio.to_thread(job.opened, library.store.folder, built)
+    except Exception as error:  # whatever it is, the job has to be ended
         LOG.error("index_build_failed", job=asked["do"], reason=str(error))
     try:
-        await workers.write(library.end_job, job, built)
+        await workers.write(library.end_job, job, built, opened)
     except (SegmentDamaged, OSError, ValueError) as error:
         LOG.error("index_build_failed", job=asked["do"], reason=str(error))
         built = None

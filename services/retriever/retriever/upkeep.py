@@ -60,13 +60,16 @@ class Seal:
         """The names of what was built."""
         return set(built["entry"]["files"]) if built["entry"] else set()
 
-    def installed(self, view: View, store: SegmentStore, built: dict[str, Any], killed: Rows) -> View:
-        """The view with what was built, of which the versions `killed` have died since; raises SegmentDamaged for unsound files."""
+    def opened(self, folder: Path, built: dict[str, Any]) -> Sealed | None:
+        """The segment that was built, if there was anything to build; raises SegmentDamaged for unsound files. Reads all of them."""
+        return Sealed.open(folder, Entry.from_json(built["entry"])) if built["entry"] else None
+
+    def installed(self, view: View, store: SegmentStore, built: dict[str, Any], segment: Any, killed: Rows) -> View:
+        """The view with the opened segment, of which the versions `killed` have died since it was begun."""
         space = view.spaces.get(self.identity.space)
         if space is None:  # dropped meanwhile
             return view
         entry = Entry.from_json(built["entry"]) if built["entry"] else None
-        segment = Sealed.open(store.folder, entry) if entry else None
         store.replace(self.identity.space, self.lo, self.hi, entry, view.generation)
         return replace(view, spaces={**view.spaces, self.identity.space: space.sealed(self.lo, self.hi, segment, killed)})
 
@@ -85,11 +88,16 @@ class Base:
         """The names of what was built."""
         return set(built["entry"]["files"])
 
-    def installed(self, view: View, store: SegmentStore, built: dict[str, Any], killed: Rows) -> View:
-        """The view with the base that was built, and what was written since on top."""
+    def opened(self, folder: Path, built: dict[str, Any]) -> Attributes:
+        """The base that was built; raises SegmentDamaged for an unsound file."""
         entry = BaseEntry.from_json(built["entry"])
-        attributes = view.attributes.rebased(Attributes.open(store.folder / entry.name), self.since)
-        store.replace_base(entry, view.generation)
+        entry.file.verify(folder / entry.name)
+        return Attributes.open(folder / entry.name)
+
+    def installed(self, view: View, store: SegmentStore, built: dict[str, Any], base: Any, killed: Rows) -> View:
+        """The view with the opened base, and what was written since on top."""
+        attributes = view.attributes.rebased(base, self.since)
+        store.replace_base(BaseEntry.from_json(built["entry"]), view.generation)
         return replace(view, attributes=attributes)
 
 
