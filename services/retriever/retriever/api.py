@@ -44,6 +44,7 @@ STATUSES: dict[type[Exception], int] = {
     errors.SearchInvalid: 422,
     errors.SpaceInvalid: 422,
     errors.SpaceRowRefused: 422,
+    errors.Overloaded: 429,
     errors.GenerationNotReached: 503,
     errors.IndexNotLoaded: 503,
     errors.StorageFailed: 503,

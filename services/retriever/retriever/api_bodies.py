@@ -1,7 +1,8 @@
 """Reads bodies of requests and writes answers. Knows no particular route."""
 
-from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -9,11 +10,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from retriever.backends.protocol import Backend
+from retriever.errors import Overloaded
 from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
 from retriever.workers import Workers
 from servicekit import openapi
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
 INLINE_BYTES = 32_768
 """A larger body takes over a millisecond to read, which then happens in a thread."""
@@ -40,6 +44,27 @@ def workers(request: Request) -> Workers:
 def metrics(request: Request) -> RetrieverMetrics:
     kept: RetrieverMetrics = request.app.state.metrics
     return kept
+
+
+def check_admission(request: Request) -> None:
+    """Refuses a search before its body is read; raises Overloaded."""
+    with _counted(request):
+        workers(request).check_admission()
+
+
+async def admitted(request: Request, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Runs a search; raises Overloaded when too many are being worked on or wait."""
+    with _counted(request):
+        return await workers(request).admit(work, *args, **kwargs)
+
+
+@contextmanager
+def _counted(request: Request) -> Iterator[None]:
+    try:
+        yield
+    except Overloaded:
+        metrics(request).overloaded.inc()
+        raise
 
 
 async def read(request: Request, kind: type[Body]) -> Body:

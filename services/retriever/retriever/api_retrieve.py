@@ -17,6 +17,7 @@ from servicekit import context
 async def retrieve_candidates(request: Request) -> Response:
     """The best items for query embeddings and/or liked items, fused from all sources that have something to say."""
     shelf, metrics = api_bodies.library(request), api_bodies.metrics(request)
+    api_bodies.check_admission(request)
     body = await api_bodies.read(request, RetrieveRequest)
     if body.fingerprint is not None:
         shelf.check_fingerprint(body.fingerprint)
@@ -25,7 +26,7 @@ async def retrieve_candidates(request: Request) -> Response:
         found = retrieve(shelf.view, _question(body), request.app.state.proposals)
         return found, api_bodies.answer(_wire_answer(found, shelf))
 
-    found, response = await api_bodies.workers(request).search(answer)
+    found, response = await api_bodies.admitted(request, answer)
     metrics.candidates.observe(found.scored)
     for stage, milliseconds in (context.stage_timings.get() or {}).items():
         metrics.stages.labels(stage).observe(milliseconds / 1_000)

@@ -29,11 +29,12 @@ LOOK_AGAIN_S = 0.005
 async def search_items(request: Request) -> Response:
     """The items nearest to embeddings or examples: many queries at once, in several spaces, fused, grouped and diversified as asked."""
     store = api_bodies.backend(request)
+    api_bodies.check_admission(request)
     body = await api_bodies.read(request, wire.SearchRequest)
     deadline = _deadline(request, body.deadline_ms)
     if body.min_generation > store.generation:
         await _reach(store, body.min_generation, deadline or Deadline.after_ms(LONGEST_WAIT_MS))
-    response = await api_bodies.workers(request).search(_answer, store, body, deadline)
+    response = await api_bodies.admitted(request, _answer, store, body, deadline)
     stages = api_bodies.metrics(request).stages
     for stage, milliseconds in (context.stage_timings.get() or {}).items():
         stages.labels(stage).observe(milliseconds / 1_000)

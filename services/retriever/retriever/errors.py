@@ -12,6 +12,7 @@ RetrieverError
 ├── VectorsMissing        a cut-over to a space in which items lack a vector
 ├── SearchInvalid         a search whose parts do not fit together
 ├── DeadlineMissed        the answer would have come too late
+├── Overloaded            too many searches wait already; this one was not begun
 ├── LineRefused           a line of a bulk write; the lines before it are stored
 ├── GenerationNotReached  this store is older than what was asked for
 ├── FilterUnsupported     the backend can not evaluate this filter exactly
@@ -82,6 +83,10 @@ class DeadlineMissed(RetrieverError):
     def __init__(self, stage: str) -> None:
         super().__init__(f"The deadline passed at the stage {stage!r}; allow more time with deadline_ms, ask for less, or try again.")
         self.stage = stage
+
+
+class Overloaded(RetrieverError):
+    """Too many searches are being worked on or wait; this one was refused before it began."""
 
 
 class LineRefused(RetrieverError):

@@ -6,16 +6,22 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from retriever.errors import Overloaded
 from retriever.segments.flat import search_on_one_thread
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
+SEARCHES_PER_THREAD = 4
+"""Admitted at once, those that wait included: a served search waits for three others at most, however many are refused."""
+
+
 class Workers:
     """Keeps work over a millisecond off the event loop; the request's context goes along, for its timings."""
 
     def __init__(self, search_threads: int) -> None:
+        self._admitted, self._most_admitted = 0, SEARCHES_PER_THREAD * search_threads
         self._searchers = ThreadPoolExecutor(search_threads, "search", initializer=search_on_one_thread)
         self._writer = ThreadPoolExecutor(1, "write", initializer=search_on_one_thread)
         self._reader = ThreadPoolExecutor(1, "read")
@@ -23,6 +29,20 @@ class Workers:
     async def search(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs reading work beside other readers."""
         return await _run(self._searchers, work, *args, **kwargs)
+
+    def check_admission(self) -> None:
+        """Raises Overloaded when one more search would wait too long."""
+        if self._admitted >= self._most_admitted:
+            raise Overloaded(f"{self._admitted} searches are being worked on or wait already; try again in a second.")
+
+    async def admit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `search`, for what takes long enough to be refused when there is too much of it; raises Overloaded."""
+        self.check_admission()
+        self._admitted += 1
+        try:
+            return await self.search(work, *args, **kwargs)
+        finally:
+            self._admitted -= 1
 
     async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the reading of a long body, beside searches, which would wait for it in their own threads."""

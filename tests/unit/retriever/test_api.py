@@ -243,7 +243,7 @@ async def test_metrics_count_what_was_done(stocked: httpx2.AsyncClient) -> None:
 
 
 async def test_requests_at_once_are_all_answered(stocked: httpx2.AsyncClient) -> None:
-    asks = [stocked.post("/v1/retrieve", json={"weights": {"similar": 1}, "liked": ["b"]}) for _ in range(20)]
+    asks = [stocked.post("/v1/retrieve", json={"weights": {"similar": 1}, "liked": ["b"]}) for _ in range(16)]
     writes = [stocked.put("/v1/items", json=batch("a")) for _ in range(5)]
     assert {answer.status_code for answer in await asyncio.gather(*asks, *writes)} == {200}
 

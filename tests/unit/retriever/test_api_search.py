@@ -184,13 +184,16 @@ async def test_an_empty_catalogue_has_no_hits(http: httpx2.AsyncClient) -> None:
 
 async def test_searches_beyond_the_admission_are_429_and_the_others_answered(store: MemoryBackend, tmp_path: Path) -> None:
     store.slow = lambda: time.sleep(0.05)
-    async with serving(store, tmp_path, search_threads=2, max_in_flight=4) as http:
+    async with serving(store, tmp_path, search_threads=1) as http:
         await http.post("/v1/spaces", json={"name": "s", "fingerprint": "f", "dimension": 2})
         asks = [http.post("/v1/search", json={"searches": [{"embeddings": [unit(0)]}]}) for _ in range(12)]
         answers = await asyncio.gather(*asks)
+        metrics = (await http.get("/metrics")).text.splitlines()
+        assert (await http.post("/v1/search", json={"searches": [{"embeddings": [unit(0)]}]})).status_code == 200
     assert sorted(answer.status_code for answer in answers) == [200] * 4 + [429] * 8
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert (refused.json()["type"], refused.headers["retry-after"]) == ("/problems/overloaded", "1")
+    assert "retriever_requests_overloaded_total 8.0" in metrics
 
 
 ANY = st.recursive(
