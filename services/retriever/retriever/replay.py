@@ -59,9 +59,9 @@ class Replay:
             moments = after.content.moments if after.content else None
             centre = Centre(moments.total / moments.count, moments.count) if moments and moments.count else NOWHERE
             return replace(after, centre=centre, collaborative=None, popular=None), True
-        moved = self._change.vectors.get(self._change.content or "", ((), None))[0]
+        moved = set(self._change.vectors.get(self._change.content or "", ((), None))[0])
         if moved or self._change.deleted:
-            after = after.seen_anew([(number, name) for number, name in self._moved.items() if name in set(moved)])
+            after = after.seen_anew([(number, name) for number, name in self._moved.items() if name in moved])
         return after, bool(uploads)
 
     def _change_spaces(self) -> None:
