@@ -32,7 +32,8 @@ def build(catalogue: Path, folder: Path, space: int, dimension: int, kind: str, 
     if read is None:
         return None
     vectors, numbers, versions = read
-    if len(twice := np.flatnonzero(np.bincount(numbers) > 1)):
+    ascending = np.sort(numbers)
+    if len(twice := ascending[1:][np.diff(ascending) == 0]):
         raise ValueError(f"number {twice[0]} comes twice in space {space}; the catalogue is damaged, restore it from a snapshot")
     grouped, order = clusters.sort(vectors.array)
     numbers, versions = numbers[order], versions[order]
