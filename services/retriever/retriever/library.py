@@ -463,5 +463,5 @@ def _last_of_each(items: Sequence[Item], embeddings: Floats) -> tuple[list[Item]
     last = {item.id: place for place, item in enumerate(items)}
     if len(last) == len(items):
         return list(items), embeddings, 0
-    places = sorted(last.values())
+    places = list(last.values())
     return [items[place] for place in places], embeddings[places], len(items) - len(places)
