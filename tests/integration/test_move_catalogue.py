@@ -1,69 +1,24 @@
 """Moves catalogues between retrievers that answer over HTTP, one on FAISS and one on Milvus (embedded)."""
 
 import random
-import threading
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from tests.contract.retriever_stores import DIMENSION, attributes, unit
+from tests.integration.retriever_over import served
 
 from pipelines import move_catalogue
 from pipelines.move_catalogue import MoveIncomplete, Retriever, RetrieverRefused
-from pipelines.suite import free_ports
-from retriever.api import ROUTES, STATUSES
 from retriever.backends.milvus import Milvus
 from retriever.backends.protocol import CONTENT, Ask, Backend, Patch
 from retriever.items import AttributeValue, Item
 from retriever.library import Library
-from retriever.metrics import RetrieverMetrics
-from retriever.settings import Settings
-from retriever.workers import Workers
-from servicekit import app as servicekit_app
 
 ENCODER, OTHER = "encoder-a", "encoder-b"
 NAMES = [f"i{at}" for at in range(1_203)]
-
-
-class Uploads:
-    """No uploaded spaces."""
-
-    def uploads(self) -> list[object]:
-        return []
-
-
-@contextmanager
-def served(store: Backend, state: Path) -> Iterator[str]:
-    """The retriever's routes over `store`, at the address that is given."""
-    metrics, [port] = RetrieverMetrics(), free_ports(1)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with closing(Workers(2)) as app.state.workers:
-            app.state.backend, app.state.library = store, store if isinstance(store, Library) else Uploads()
-            yield
-
-    async def ready() -> None:
-        store.check()
-
-    settings = Settings(state_dir=state)
-    app = servicekit_app.build("retriever", settings, routes=ROUTES, statuses=STATUSES, ready=ready, lifespan=lifespan, metrics=metrics)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, ws="none"))
-    running = threading.Thread(target=server.run)
-    running.start()
-    while not server.started and running.is_alive():
-        time.sleep(0.01)
-    assert server.started
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        running.join()
 
 
 @pytest.fixture

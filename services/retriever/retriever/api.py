@@ -45,6 +45,7 @@ STATUSES: dict[type[Exception], int] = {
     errors.SpaceInvalid: 422,
     errors.SpaceRowRefused: 422,
     errors.Overloaded: 429,
+    errors.LocalOnly: 501,
     errors.GenerationNotReached: 503,
     errors.IndexNotLoaded: 503,
     errors.StorageFailed: 503,

@@ -17,6 +17,7 @@ RetrieverError
 ├── GenerationNotReached  this store is older than what was asked for
 ├── FilterUnsupported     the backend can not evaluate this filter exactly
 ├── ItemTooLarge          the backend has no room for an item of this size
+├── LocalOnly             not answered while items are in Milvus
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
 ├── IndexNotLoaded        asked before the index was built
@@ -114,6 +115,10 @@ class FilterUnsupported(RetrieverError):
 
 class ItemTooLarge(RetrieverError):
     """The backend can not hold an item with so many or so long values."""
+
+
+class LocalOnly(RetrieverError):
+    """Needs the index of this machine, which a retriever on Milvus has not."""
 
 
 class SpaceRowRefused(RetrieverError):
