@@ -6,6 +6,7 @@ of the vectors, for segments of another catalogue can have the same numbers.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from pyroaring import BitMap
@@ -46,18 +47,22 @@ def load(catalogue: Catalogue, store: SegmentStore, lenders: int) -> View:
 
 def attributes_of(catalogue: Catalogue, store: SegmentStore, base: BaseEntry | None, live: BitMap) -> Attributes:
     """The base, if there is one, with everything that was written after it; `live` are the items that there are."""
-    attributes = Attributes.empty()
-    if base is not None:
-        try:
-            attributes = Attributes.open(store.folder / base.name)
-        except ValueError as error:  # written by another version
-            LOG.warning("attributes_foreign", reason=str(error))
-            base = None
+    attributes = base and _opened(store, base)
+    if base is None or attributes is None:
+        return Attributes.base(chain.from_iterable(catalogue.changed_since(-1, PORTION)))
     if gone := attributes.live - live:
         attributes = attributes.remove(list(gone))
-    for rows in catalogue.changed_since(base.generation if base else -1, PORTION):
+    for rows in catalogue.changed_since(base.generation, PORTION):
         attributes = attributes.put([number for number, _ in rows], [values for _, values in rows])
     return attributes
+
+
+def _opened(store: SegmentStore, base: BaseEntry) -> Attributes | None:
+    try:
+        return Attributes.open(store.folder / base.name)
+    except ValueError as error:  # written by another version
+        LOG.warning("attributes_foreign", reason=str(error))
+        return None
 
 
 def _space(catalogue: Catalogue, identity: Identity, segments: Sequence[Sealed]) -> VectorSpace:
