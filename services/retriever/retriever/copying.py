@@ -10,14 +10,14 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retriever import changelog
 from retriever.claim import LOCK, held
-from retriever.errors import StorageFailed
+from retriever.errors import FolderTaken, StorageFailed
 from retriever.manifest import CATALOGUE, SEALED, SEGMENTS
 from retriever.position import Position
 from servicekit import logs
@@ -57,12 +57,14 @@ def copied(state_dir: Path, line: str) -> Iterator[Copied]:
 def _aside(folder: Path) -> Iterator[Path]:
     """An empty folder of one taker at a time; what one that was killed left behind goes."""
     folder.mkdir(exist_ok=True)
-    with held(folder):
-        _empty(folder)
+    with ExitStack() as stack:
         try:
-            yield folder
-        finally:
-            _empty(folder)
+            stack.enter_context(held(folder))
+        except FolderTaken:
+            raise FolderTaken(f"Another snapshot of {folder.parent} is being taken; wait until it is there.") from None
+        _empty(folder)
+        stack.callback(_empty, folder)
+        yield folder
 
 
 def _empty(folder: Path) -> None:

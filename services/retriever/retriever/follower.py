@@ -62,7 +62,8 @@ class Follower(Generic[R]):
 
     def start(self) -> None:
         """Shows what was heard before the restart, if anything was, and goes on hearing in the background."""
-        self.resume()
+        if self._here is None:
+            self.resume()
         self._thread.start()
 
     def close(self) -> None:
@@ -169,9 +170,9 @@ class Follower(Generic[R]):
             try:
                 self.step()
                 failure = ""
-            except RetrieverError as error:
+            except Exception as error:  # whatever it is, what is published later has to be heard too
                 if type(error).__name__ != failure:
-                    LOG.warning("following_failed", reason=str(error))
+                    LOG.warning("following_failed", error=type(error).__name__, reason=str(error))
                 failure = type(error).__name__
             self._clear(time.monotonic())
             if self._stop.wait(self._every_s):

@@ -55,6 +55,7 @@ class Publisher:
         self._tried: Position | None = None
         self._told = Told()
         self._behind_since: float | None = None
+        self._failed_snapshots = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publish", daemon=True)
         self._snapshot: threading.Thread | None = None
@@ -77,6 +78,14 @@ class Publisher:
         """For how many seconds something has been committed that is not published."""
         since = self._behind_since
         return time.monotonic() - since if since is not None else 0.0
+
+    def generation(self) -> int:
+        """The one that was announced last; 0 before the first."""
+        return self._position.generation if self._position else 0
+
+    def failed_snapshots(self) -> int:
+        """How many failed, of those that are taken beside the changes, since the last that did not."""
+        return self._failed_snapshots
 
     def step(self) -> None:
         """Publishes what was committed since the last time. Raises StorageAway, StorageFailed, PublisherReplaced."""
@@ -164,9 +173,11 @@ class Publisher:
         try:
             manifest = take(self._state_dir, self._objects.url, follows=follows)
             self._told.size = manifest.size
+            self._failed_snapshots = 0
             LOG.info("snapshot_taken", snapshot=manifest.name, generation=manifest.generation, bytes=manifest.size)
             self._prune()
-        except RetrieverError as error:
+        except (RetrieverError, OSError) as error:
+            self._failed_snapshots += 1
             LOG.warning("snapshot_failed", reason=str(error))  # the next one is due after as many changes
 
     def _prune(self) -> None:
@@ -190,9 +201,9 @@ class Publisher:
             except PublisherReplaced as error:
                 LOG.error("publishing_ended", reason=str(error))
                 return
-            except RetrieverError as error:
+            except Exception as error:  # whatever it is, what is committed later has to be published too
                 if type(error).__name__ != failure:
-                    LOG.warning("publishing_failed", reason=str(error))
+                    LOG.warning("publishing_failed", error=type(error).__name__, reason=str(error))
                 failure = type(error).__name__
             if last:
                 return

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for line in _done(asked, state_dir):
             print(line)
-    except RetrieverError as error:
+    except (RetrieverError, OSError) as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
 

@@ -1,7 +1,8 @@
 """A writer and readers of one folder of objects, stepped by hand."""
 
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,6 +73,13 @@ class Reader:
 
     def ids(self) -> list[str]:
         return [item.id for item in self.library.after("", 1_000)]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, "it never came to hold"
+        time.sleep(0.01)
 
 
 def copied(folder: Path, to: Path) -> Path:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.unit.retriever.replicas import Reader, Writer, copied, put
+from tests.unit.retriever.replicas import Reader, Writer, copied, put, wait_until
 
 from retriever.errors import PublisherReplaced
 from retriever.manifest import CATALOGUE
@@ -198,3 +198,19 @@ def test_a_publisher_in_the_background_publishes_what_is_left_when_it_ends(write
     publisher.close()
     reader.follower.step()
     assert reader.ids() == ["a", "b"]
+
+
+def test_a_publisher_outlives_a_disk_that_can_not_be_written(writer: Writer, reader: Reader) -> None:
+    obstacle = (writer.folder / PUBLISHED).with_suffix(".aside")
+    obstacle.mkdir()
+    publisher = writer.restarted()
+    publisher.start()
+    put(writer.library, "b")
+    wait_until(lambda: publisher.behind_s() > 0.2)
+    obstacle.rmdir()
+    put(writer.library, "c")
+    wait_until(lambda: publisher.behind_s() == 0)
+    publisher.close()
+    reader.follower.step()
+    assert reader.ids() == ["a", "b", "c"]
+    assert len(reader.shown) == 1

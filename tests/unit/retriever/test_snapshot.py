@@ -12,6 +12,7 @@ import pytest
 
 from retriever import schema
 from retriever.claim import LOCK, held
+from retriever.copying import TAKING
 from retriever.errors import Damaged, FolderNotEmpty, FolderTaken, Foreign, ObjectMissing, StorageFailed
 from retriever.items import Floats, Item
 from retriever.library import Library
@@ -136,6 +137,15 @@ def test_a_segment_that_a_merge_takes_away_is_not_waited_for_for_ever(state: Pat
     monkeypatch.setattr("retriever.copying.PAUSE_S", 0.0)
     (state / SEGMENT).unlink()
     assert set(take(state, url).files) == {CATALOGUE}
+
+
+def test_one_snapshot_of_a_folder_is_taken_at_a_time(state: Path, url: str) -> None:
+    (state / TAKING).mkdir()
+    (state / TAKING / "left by one that was killed").write_bytes(b"junk")
+    with held(state / TAKING), pytest.raises(FolderTaken, match="Another snapshot"):
+        take(state, url)
+    take(state, url)
+    assert [path.name for path in (state / TAKING).iterdir()] == [LOCK]
 
 
 def test_no_snapshot_is_taken_of_a_folder_without_a_catalogue(tmp_path: Path, url: str) -> None:
