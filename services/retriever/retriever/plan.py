@@ -28,7 +28,7 @@ GRAPH_MOST = 1_024
 """Candidates that the graph is asked for at most."""
 GRAPH_SIGMAS = 3.0
 """Standard deviations more candidates than an uncorrelated filter needs on average."""
-PROBED = ((0.2, 0.6), (0.05, 0.75), (0.0, 1.0))
+PROBED = ((0.2, 0.6), (0.0, 1.0))
 """Where at least the first share of the rows is allowed, the second share of the clusters holds the nearest of them: measured with filters
 that are correlated with the clusters, which need most."""
 SAMPLE = 64
