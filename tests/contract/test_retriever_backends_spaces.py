@@ -129,6 +129,8 @@ def test_a_space_is_created_once_and_never_changed(store: Backend) -> None:
     ):
         with pytest.raises(SpaceExists, match=name):
             store.create_space(name, fingerprint, dimension, "hnsw")
+    with pytest.raises(SpaceInvalid, match=str(DIMENSION + 1)):
+        store.create_space("two", FIRST, DIMENSION + 1, "hnsw")
     with pytest.raises(SpaceInvalid, match="fancy"):
         store.create_space("two", FIRST, DIMENSION, "fancy")
 
@@ -139,3 +141,13 @@ def test_vectors_of_unknown_items_are_refused_and_nothing_stored(store: Backend)
     with pytest.raises(ItemUnknown, match="nobody"):
         store.put_vectors("next", SECOND, ["a", "nobody"], unit(rng, 2))
     assert np.isnan(store.vectors("next", ["a"])).all()
+
+
+def test_a_put_goes_into_every_space_of_its_fingerprint(store: Backend) -> None:
+    for name in ("one", "two"):
+        store.create_space(name, FIRST, DIMENSION, "hnsw")
+    vectors = unit(rng, 2)
+    store.put(FIRST, items("a", "b"), vectors)
+    for name in ("one", "two"):
+        assert (store.vectors(name, ["a", "b"]) == vectors).all()
+        assert found(store, vectors[1], name, n=1) == ["b"]

@@ -155,7 +155,7 @@ class Backend(Protocol):
         """Adds an empty vector space; one that is there with the same four values is left alone.
 
         The first one gets the role. Raises SpaceExists when `name` is reserved or names a space with other values, SpaceInvalid for an
-        unknown kind or a dimension the backend can not hold.
+        unknown kind, a dimension the backend can not hold, or one that differs from that of another space with the fingerprint.
         """
 
     def drop_space(self, name: str) -> None:

@@ -12,6 +12,7 @@ from re import sub
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from grpc import RpcError  # type: ignore[import-untyped]
 from pymilvus import DataType, MilvusClient, MilvusException  # type: ignore[import-untyped]
 
 from retriever.backends.milvus.expressions import id_in
@@ -192,7 +193,7 @@ def explained(call: str) -> Iterator[None]:
     """Raises StorageFailed for whatever Milvus refuses or does not answer."""
     try:
         yield
-    except MilvusException as error:
+    except (MilvusException, RpcError) as error:
         raise StorageFailed(_words(call, error)) from error
 
 
@@ -201,8 +202,9 @@ def _next(call: Callable[[], list[Row]]) -> list[Row]:
         return call()
 
 
-def _words(call: str, error: MilvusException) -> str:
-    return f"Milvus did not do {call}: {str(error.message)[:500]} Nothing was acknowledged; check the server and send the request again."
+def _words(call: str, error: Exception) -> str:
+    said = str(getattr(error, "message", error))[:500]
+    return f"Milvus did not do {call}: {said} Nothing was acknowledged; check the server and send the request again."
 
 
 def _add(schema: Any, name: str, form: str) -> None:

@@ -26,6 +26,7 @@ from retriever.errors import (
     ItemUnknown,
     SpaceExists,
     SpaceInUse,
+    SpaceInvalid,
     VectorsMissing,
 )
 from retriever.items import Floats, Item
@@ -83,6 +84,12 @@ class Milvus:
                 f"There is a space {name!r} with fingerprint {there.fingerprint!r}, {there.dimension} dimensions and kind {there.kind!r}; "
                 "take another name, or drop that one first."
             )
+        for other in self._registry.known.spaces.values():
+            if other.fingerprint == fingerprint and other.dimension != dimension:
+                raise SpaceInvalid(
+                    f"The space {other.name!r} holds vectors of the fingerprint {fingerprint!r} in {other.dimension} dimensions, not "
+                    f"{dimension}; correct the dimension, or give another encoder another fingerprint."
+                )
         return self._state(there or self._registry.add(name, fingerprint, dimension, kind))
 
     def drop_space(self, name: str) -> None:
