@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from retriever.backends.protocol import CONTENT, FIRST_KIND, FIRST_SPACE, RESERVED, Ask, Hits, Patch, SpaceIdentity, SpaceState, Written
+from retriever.backends.units import units
 from retriever.errors import (
     EmbeddingInvalid,
     FingerprintMismatch,
@@ -17,12 +18,15 @@ from retriever.errors import (
     ItemUnknown,
     SpaceExists,
     SpaceInUse,
+    SpaceInvalid,
     SpaceUnknown,
     StorageFailed,
     VectorsMissing,
 )
 from retriever.filters import meets
 from retriever.items import Floats, Item
+
+KINDS = (FIRST_KIND, "ivf-sq8", "ivf-pq")
 
 
 @dataclass
@@ -74,6 +78,8 @@ class MemoryBackend:
 
     def create_space(self, name: str, fingerprint: str, dimension: int, kind: str) -> SpaceState:
         made = _Space(name, fingerprint, dimension, kind)
+        if kind not in KINDS:
+            raise SpaceInvalid(f"There is no kind {kind!r}; take one of {KINDS}.")
         if name in RESERVED:
             raise SpaceExists(f"{name!r} is reserved; choose another name.")
         if (there := self._spaces.get(name)) is not None:
@@ -118,14 +124,13 @@ class MemoryBackend:
         if not self._spaces:
             self.create_space(FIRST_SPACE, fingerprint, embeddings.shape[1], FIRST_KIND)
         filled = [space for space in self._spaces.values() if space.fingerprint == fingerprint]
-        for space in filled:
-            _check(embeddings, space.dimension)
+        embeddings = units([item.id for item in items], embeddings, filled[0].dimension)
         last = {item.id: (item, vector) for item, vector in zip(items, embeddings, strict=True)}
         created = len(last.keys() - self._items.keys())
         for name, (item, vector) in last.items():
             self._items[name] = item
             for space in filled:
-                space.vectors[name] = vector / np.linalg.norm(vector)
+                space.vectors[name] = vector
         self._generation += 1
         return Written(self._generation, created, len(last) - created, len(items) - len(last))
 
@@ -135,7 +140,7 @@ class MemoryBackend:
             raise FingerprintMismatch(f"Sent was {fingerprint!r}, {found.name!r} has {found.fingerprint!r}.")
         for name in ids:
             self._known(name)
-        _check(embeddings, found.dimension)
+        embeddings = units(ids, embeddings, found.dimension)
         last = dict(zip(ids, embeddings, strict=True))
         created = len(last.keys() - found.vectors.keys())
         found.vectors |= last
@@ -192,6 +197,8 @@ class MemoryBackend:
         if ask.space == CONTENT and not self._content:
             return Hits([[]] * len(ask.queries), [np.empty(0, np.float32)] * len(ask.queries), self.generation)
         space, left_out = self._find(ask.space), set(ask.exclude)
+        if ask.queries.shape[1] != space.dimension:
+            raise EmbeddingInvalid(f"The queries have {ask.queries.shape[1]} numbers, {space.name!r} has {space.dimension}.")
         allowed = [
             name
             for name in sorted(space.vectors)
@@ -225,10 +232,3 @@ class MemoryBackend:
             space.name == self._content,
             space.name == self._previous,
         )
-
-
-def _check(embeddings: Floats, dimension: int) -> None:
-    if embeddings.shape[1] != dimension:
-        raise EmbeddingInvalid(f"The embeddings have {embeddings.shape[1]} numbers, the space has {dimension}.")
-    if not np.allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-3):
-        raise EmbeddingInvalid("An embedding is not of length 1.")
