@@ -39,13 +39,19 @@ class RetrieverMetrics(HttpMetrics):
         self.unpublished = Gauge(
             "retriever_unpublished_seconds", "Age of the oldest change that this writer has not published.", registry=self.registry
         )
+        self.published = Gauge(
+            "retriever_published_generation", "The generation that this writer's read replicas can hear of.", registry=self.registry
+        )
+        self.failed_snapshots = Gauge(
+            "retriever_failed_snapshots", "Snapshots beside the changes that failed since the last that did not.", registry=self.registry
+        )
         self.segments = Gauge("retriever_segments", "Sealed segments of a vector space.", ("space",), registry=self.registry)
         self.unsealed = Gauge("retriever_unsealed_vectors", "Vectors in no sealed segment yet.", ("space",), registry=self.registry)
         self.dead = Gauge("retriever_dead_vectors", "Overwritten or deleted vectors still in segments.", ("space",), registry=self.registry)
         self.builds = Histogram(
             "retriever_index_build_duration_seconds",
             "Time to build a segment (seal) or the base of attributes (base), and whether that was done or failed.",
-            ("job", "outcome"),
+            ("work", "outcome"),  # not `job`, which Prometheus puts on every series and would rename
             buckets=BUILD_BUCKETS,
             registry=self.registry,
         )

@@ -60,6 +60,8 @@ async def published(settings: Settings, metrics: RetrieverMetrics) -> AsyncItera
         keep=settings.snapshots_kept,
     )
     metrics.unpublished.set_function(publisher.behind_s)
+    metrics.published.set_function(publisher.generation)
+    metrics.failed_snapshots.set_function(publisher.failed_snapshots)
     publisher.start()
     try:
         yield

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.retriever.replicas import Reader, Writer, copied, put, wait_until
 
 from retriever.errors import PublisherReplaced
-from retriever.manifest import CATALOGUE
+from retriever.manifest import CATALOGUE, SNAPSHOTS
 from retriever.position import CHANGES, HEAD, PUBLISHED, announced
 from retriever.restoration import names, read, restore
 from retriever.snapshot import main, take
@@ -214,3 +214,22 @@ def test_a_publisher_outlives_a_disk_that_can_not_be_written(writer: Writer, rea
     reader.follower.step()
     assert reader.ids() == ["a", "b", "c"]
     assert len(reader.shown) == 1
+
+
+def test_a_snapshot_that_fails_beside_the_changes_is_counted_until_one_is_taken(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "writer", str(tmp_path / "objects"), snapshot_after=1)
+    snapshots, aside = Path(writer.url) / SNAPSHOTS, tmp_path / "aside"
+    with closing(writer.library):
+        assert writer.publisher.generation() == 0
+        for number, (name, failures) in enumerate({"a": 0, "b": 1, "c": 2, "d": 0}.items()):
+            if name == "b":
+                snapshots.rename(aside)
+                snapshots.touch()  # a file where a folder has to be
+            if name == "d":
+                snapshots.unlink()
+                aside.rename(snapshots)
+            put(writer.library, name, seed=number)
+            writer.publisher.step()
+            writer.publisher.wait_for_snapshot()
+            assert writer.publisher.failed_snapshots() == failures
+            assert writer.publisher.generation() == writer.library.generation, "readers hear of it all the same"
