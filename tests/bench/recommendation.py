@@ -28,6 +28,7 @@ from pipelines.api import Api
 from pipelines.suite import SERVICES, Suite
 from retriever.app import FILE
 from retriever.library import Library
+from retriever.loans import LENDERS
 from retriever.retrieval import Question, retrieve
 from retriever.settings import Settings as RetrieverSettings
 from retriever.sources import Query
@@ -60,7 +61,7 @@ def copied_catalogue(suite: Suite, folder: Path) -> Library:
     """The retriever's library over a copy of its file."""
     with closing(sqlite3.connect(suite.folder / "retriever" / FILE)) as live, closing(sqlite3.connect(folder / FILE)) as copy:
         live.backup(copy)
-    return Library(folder / FILE, RetrieverSettings().borrowed_from)
+    return Library(folder / FILE, LENDERS)
 
 
 def line(name: str, values: list[float]) -> None:

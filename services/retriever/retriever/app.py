@@ -7,12 +7,15 @@ from functools import partial
 from fastapi import FastAPI
 
 from retriever.api import ROUTES, STATUSES
+from retriever.backends.protocol import Backend
 from retriever.claim import held
 from retriever.errors import IndexNotLoaded
 from retriever.library import Library
+from retriever.loans import LENDERS
 from retriever.maintenance import kept_up
 from retriever.manifest import CATALOGUE
 from retriever.metrics import RetrieverMetrics
+from retriever.remote import Remote
 from retriever.replication import Unloaded, followed, published
 from retriever.settings import Settings
 from retriever.workers import Workers
@@ -26,7 +29,8 @@ LOG = logs.get(__name__)
 def build(settings: Settings) -> FastAPI:
     """The retriever's application; the index is built from the catalogue when it starts up."""
     metrics = RetrieverMetrics()
-    opened: list[Library] = []
+    opened: list[Backend] = []
+    served: list[Library] = []
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -36,7 +40,7 @@ def build(settings: Settings) -> FastAPI:
 
         def show(library: Library) -> None:
             """From now on requests are answered from `library`."""
-            opened[:] = [library]
+            opened[:] = served[:] = [library]
             app.state.library = app.state.backend = library
             LOG.info("index_built", items=len(library), generation=library.generation)
             metrics.items.set(len(library))
@@ -47,7 +51,16 @@ def build(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             stack.enter_context(held(settings.state_dir))
             app.state.workers = workers = stack.enter_context(closing(Workers(settings.search_threads)))
-            opening = partial(Library, lenders=settings.borrowed_from, fsync=settings.fsync, kind=settings.index_kind)
+            if settings.milvus_url:
+                store = stack.enter_context(closing(await workers.write(_milvus, settings.milvus_url)))
+                stack.callback(workers.close)
+                app.state.backend, app.state.library, opened[:] = store, Remote(), [store]
+                LOG.info("milvus_opened", items=len(store), generation=store.generation)
+                metrics.items.set(len(store))
+                metrics.show(store.spaces(), store.generation)
+                yield
+                return
+            opening = partial(Library, lenders=LENDERS, fsync=settings.fsync, kind=settings.index_kind)
             if settings.follow_url:
                 await stack.enter_async_context(followed(settings, workers, metrics, opening, show))
             else:
@@ -56,7 +69,8 @@ def build(settings: Settings) -> FastAPI:
                 show(library)
                 await stack.enter_async_context(published(settings, metrics))
             stack.callback(opened.clear)
-            await stack.enter_async_context(kept_up(lambda: next(iter(opened), None), workers, settings.build_threads, metrics))
+            stack.callback(served.clear)
+            await stack.enter_async_context(kept_up(lambda: served[0] if served else None, workers, settings.build_threads, metrics))
             yield
 
     async def ready() -> None:
@@ -66,3 +80,9 @@ def build(settings: Settings) -> FastAPI:
 
     app = servicekit_app.build("retriever", settings, routes=ROUTES, statuses=STATUSES, ready=ready, lifespan=lifespan, metrics=metrics)
     return app
+
+
+def _milvus(url: str) -> Backend:
+    from retriever.backends.milvus import Milvus  # brings pandas and gRPC, which nobody else needs
+
+    return Milvus(url)

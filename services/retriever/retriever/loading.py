@@ -47,7 +47,7 @@ def load(catalogue: Catalogue, store: SegmentStore, lenders: int) -> View:
 
 def attributes_of(catalogue: Catalogue, store: SegmentStore, base: BaseEntry | None, live: BitMap) -> Attributes:
     """The base, if there is one, with everything that was written after it; `live` are the items that there are."""
-    attributes = base and _opened(store, base)
+    attributes = None if base is None else _opened(store, base)
     if base is None or attributes is None:
         return Attributes.base(chain.from_iterable(catalogue.changed_since(-1, PORTION)))
     if gone := attributes.live - live:

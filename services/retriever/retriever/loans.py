@@ -15,6 +15,8 @@ from retriever.centred import Centred
 from retriever.items import Bools, Doubles, Floats, Rows
 
 NOBODY = -1
+LENDERS = 10
+"""Text-nearest items whose interactions stand in for those that an item has not (measured: docs/decisions/0003)."""
 ROUNDING = 1e-5
 """A new warm item this little below the weakest lender may still belong to the nearest: look again."""
 

@@ -23,9 +23,6 @@ class Settings(ServiceSettings):
     candidates_per_source: int = Field(
         default=500, ge=1, le=100_000, description="Items that each source proposes; all proposals are then scored in every source."
     )
-    borrowed_from: int = Field(
-        default=10, ge=1, le=1_000, description="Text-nearest items whose interactions stand in for those that an item has not."
-    )
     fsync: bool = Field(
         default=True,
         description="Whether an acknowledged write is on the disk (survives loss of power) or with the system (survives kill -9 only).",
@@ -42,8 +39,14 @@ class Settings(ServiceSettings):
     snapshot_after: int = Field(default=2_000, ge=1, description="Published changes after which another snapshot is taken.")
     snapshots_kept: int = Field(default=3, ge=1, description="Newest snapshots that stay at publish_url; a reader may be as far behind.")
 
+    milvus_url: str = Field(
+        default="", description="Milvus at http(s)://[user:password@]host:port, or a milvus-lite file; empty: SQLite and FAISS."
+    )
+
     @model_validator(mode="after")
     def _not_both(self) -> Self:
+        if self.milvus_url and (self.publish_url or self.follow_url):
+            raise ValueError("milvus_url is set with publish_url or follow_url; Milvus replicates by itself, so leave those empty")
         if self.publish_url and self.follow_url:
             raise ValueError("follow_url and publish_url are both set; a read replica publishes nothing, so leave one of them empty")
         return self
