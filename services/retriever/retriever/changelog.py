@@ -24,6 +24,8 @@ from retriever.position import Position
 from retriever.storage import sealed, unsealed
 
 FORMAT = "warmstart-change-1"
+FORGOTTEN = "forgotten"
+"""What a line of news says of the generation up to which others were cleared away."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,23 @@ def roles_of(connection: sqlite3.Connection, spaces: Mapping[int, SpaceRow]) -> 
     return (spaces[content].name if content in spaces else None), (spaces[previous].name if previous in spaces else None)
 
 
+def forget(connection: sqlite3.Connection, generation: int) -> None:
+    """Lets go of news up to `generation`, which readers were told; what cannot be told any more after that is noted with it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("DELETE FROM news WHERE generation <= ?", (generation,))
+        connection.execute("INSERT INTO news VALUES (?, ?, '')", (generation, FORGOTTEN))
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def changed(connection: sqlite3.Connection, since: Position, most: int) -> Change | None:
-    """Everything after `since`, read in one transaction; None when that is more than `most` items or vectors."""
+    """Everything after `since`, read in one transaction; None when that is more than `most` items or vectors, or was forgotten."""
     with _one_state(connection):
+        if connection.execute("SELECT 1 FROM news WHERE generation > ? AND what = ?", (since.generation, FORGOTTEN)).fetchone():
+            return None
         counted = connection.execute(
             "SELECT (SELECT count(*) FROM items WHERE changed > ?), (SELECT count(*) FROM vectors WHERE version > ?)",
             (since.generation, since.watermark),

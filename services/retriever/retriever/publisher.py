@@ -167,7 +167,7 @@ class Publisher:
     def _forget(self, connection: sqlite3.Connection) -> None:
         """Lets go of news that was published."""
         if self._position is not None:
-            connection.execute("DELETE FROM news WHERE generation <= ?", (self._position.generation,))
+            changelog.forget(connection, self._position.generation)
 
     def _take_snapshot(self, follows: Position) -> None:
         try:

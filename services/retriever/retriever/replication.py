@@ -4,15 +4,18 @@ A library is written by one thread, whoever asks; so a followed change goes the 
 """
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import NoReturn
 
+from retriever import changelog, schema
 from retriever.changelog import Change
 from retriever.errors import IndexNotLoaded
 from retriever.follower import Follower
 from retriever.library import Library
+from retriever.manifest import CATALOGUE
 from retriever.metrics import RetrieverMetrics
 from retriever.publisher import Publisher
 from retriever.settings import Settings
@@ -50,6 +53,7 @@ class Followed:
 async def published(settings: Settings, metrics: RetrieverMetrics) -> AsyncIterator[None]:
     """Publishes inside, when that is asked for."""
     if not settings.publish_url:
+        await asyncio.to_thread(_forget, settings.state_dir / CATALOGUE)
         yield
         return
     publisher = Publisher(
@@ -67,6 +71,12 @@ async def published(settings: Settings, metrics: RetrieverMetrics) -> AsyncItera
         yield
     finally:
         await asyncio.to_thread(publisher.close)
+
+
+def _forget(catalogue: Path) -> None:
+    """News is for readers, and there are none; should there be some later, they begin with a snapshot. A full disk keeps it, no harm."""
+    with suppress(sqlite3.Error), closing(schema.connect(catalogue)) as connection:
+        changelog.forget(connection, changelog.generation_of(connection))
 
 
 @asynccontextmanager

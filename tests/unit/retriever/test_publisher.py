@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.retriever.replicas import Reader, Writer, copied, put, wait_until
 
+from retriever.changelog import forget
 from retriever.errors import PublisherReplaced
 from retriever.manifest import CATALOGUE, SNAPSHOTS
 from retriever.position import CHANGES, HEAD, PUBLISHED, announced
@@ -189,6 +190,17 @@ def test_what_was_published_is_no_news_any_more(tmp_path: Path, url: str) -> Non
             writer.publisher.wait_for_snapshot()
         with closing(sqlite3.connect(tmp_path / "writer" / CATALOGUE)) as connection:
             assert connection.execute("SELECT count(*) FROM news").fetchone()[0] < 6
+
+
+def test_deletions_that_were_forgotten_are_not_left_out(writer: Writer, reader: Reader) -> None:
+    """As after a time without publishing, or an old announcement that was put back: readers get a snapshot."""
+    writer.library.delete(["a"])
+    with closing(sqlite3.connect(writer.folder / CATALOGUE, isolation_level=None)) as connection:
+        forget(connection, writer.library.generation)
+    put(writer.library, "b")
+    writer.restarted().step()
+    reader.follower.step()
+    assert reader.ids() == ["b"]
 
 
 def test_a_publisher_in_the_background_publishes_what_is_left_when_it_ends(writer: Writer, reader: Reader) -> None:
