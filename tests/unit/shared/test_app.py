@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from starlette.types import Message
 
 from contracts.encoder import EmbedRequest
@@ -45,6 +45,13 @@ async def count(request: Request) -> dict[str, int]:
     return {"bytes": sum([len(chunk) async for chunk in request.stream()])}
 
 
+async def measure(request: Request) -> Response:
+    """Answers with the length of the body."""
+    if not (body := await request.body()):
+        raise ItemUnknown("There is nothing to measure; send a body.")
+    return Response(str(len(body)), media_type="text/plain")
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.gate = Gate()
@@ -58,7 +65,11 @@ async def ready() -> None:
 @pytest.fixture
 async def service() -> AsyncIterator[FastAPI]:
     settings = ServiceSettings(port=0, max_in_flight=2, max_json_bytes=2_000, max_body_bytes=4_000)
-    routes = [kit.Route("POST", "/v1/embed", embed), kit.Route("POST", "/v1/count", count)]
+    routes = [
+        kit.Route("POST", "/v1/embed", embed),
+        kit.Route("POST", "/v1/count", count),
+        kit.Route("POST", "/v1/measure", measure, plain=True),
+    ]
     app = kit.build(
         "encoder", settings, routes=routes, statuses={ItemUnknown: 404}, ready=ready, lifespan=lifespan, metrics=HttpMetrics("encoder")
     )
@@ -196,3 +207,13 @@ async def test_what_utf8_can_not_carry_is_refused_like_any_bad_value(client: htt
         answer = await client.post("/v1/embed", content=body)
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_plain_route_is_documented_and_answers_and_fails_like_any_other(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/measure", content=b"four")
+    assert (answer.text, "total;dur=" in answer.headers["server-timing"]) == ("4", True)
+    refused = await client.post("/v1/measure")
+    assert (refused.status_code, refused.json()["type"]) == (404, "/problems/item-unknown")
+    described = (await client.get("/openapi.json")).json()["paths"]["/v1/measure"]["post"]
+    assert (described["description"], described["operationId"]) == ("Answers with the length of the body.", "measure")
+    assert 'encoder_requests_total{method="POST",route="/v1/measure",status="200"} 1.0' in (await client.get("/metrics")).text.splitlines()
