@@ -3,7 +3,7 @@
 import numpy as np
 
 from retriever.errors import EmbeddingInvalid
-from retriever.items import Floats
+from retriever.items import Doubles, Floats
 
 SHORTEST = 1e-6
 """A difference of means below this length is rounding and has no direction."""
@@ -26,6 +26,6 @@ def query_of(positive: Floats, negative: Floats) -> Floats:
     return query
 
 
-def _mean(vectors: Floats) -> Floats:
-    mean: Floats = vectors.astype(np.float64).mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])
+def _mean(vectors: Floats) -> Doubles:
+    mean: Doubles = vectors.astype(np.float64).mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])
     return mean
