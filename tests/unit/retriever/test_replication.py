@@ -6,11 +6,13 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from tests.unit.retriever.replicas import Reader, Writer, put
 
 from retriever.errors import RetrieverError
 from retriever.follower import REPLICAS
 from retriever.position import CHANGES, HEAD, HEARD, PUBLISHED, remembered
+from retriever.settings import Settings
 from retriever.snapshot import take
 
 STEPS = 60
@@ -118,3 +120,9 @@ def test_a_reader_shows_states_of_the_writer_only_and_the_last_in_the_end(
         story.check()
         assert story.reader.library.generation == story.writer.library.generation
         story.reader.follower.close()
+
+
+def test_a_process_does_not_follow_and_publish() -> None:
+    with pytest.raises(ValidationError, match="follow_url and publish_url are both set"):
+        Settings(follow_url="a", publish_url="b")
+    assert Settings(follow_url="a").publish_url == Settings(publish_url="a").follow_url == ""
