@@ -265,8 +265,8 @@ the sample) and neighbours of theirs, with noise of the covariance that real nei
 among the vectors; 500 pick the effort, 1,500 are reported. Exact answers come from comparing with every vector."""
 FILTERS = """One caller, one query after the other; the effort is the one that a search without a filter needs for .98. Correlated
 filters allow the items nearest to one direction, or whole clusters of a k-means; most queries lie far from what is allowed."""
-GROWTH = """Each size with the effort that it needs for .98; two search threads, four connections for the queries a second. The vectors do
-not get steadily harder: from some 300,000 on more of them share a real one, so the effort falls again, in FAISS as over HTTP."""
+GROWTH = """Each size with the effort that it needs for .98; two search threads, four connections for the queries a second. The effort
+does not rise steadily, in FAISS or over HTTP: the more vectors are drawn, the more of them lie round the same real ones."""
 KINDS = """Resident memory after a restart and some 22,000 searches all over; pages of mapped files count when they were touched, but the
 system may take them back: what it can not take back is anonymous. One search thread, two connections."""
 PEERS = """Each in an environment of its own, over the same vectors, tuned on the same dev queries to the same recall, called from one

@@ -3,6 +3,7 @@
 Knows nothing of filters and writes.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,10 +59,13 @@ def against_raw(data: Dataset, raw: Raw, raw_effort: int, threads: int) -> dict[
         result: dict[str, Any] = {"effort": effort, "recall": asked.recall(effort), "raw_recall": raw.recall(raw_effort)}
         rounds: list[dict[str, float]] = []
         for _ in range(ROUNDS):
-            rounds.append(figures := {f"raw_{shape}": speed for shape, speed in raw.speed(raw_effort, threads).items()})
+            cpu_s, speeds = time.process_time(), raw.speed(raw_effort, threads)
+            rounds.append(figures := {f"raw_{shape}": speed for shape, speed in speeds.items()})
+            figures["raw_cpu_ms"] = 1_000 * (time.process_time() - cpu_s) / (len(SHAPES) * len(data.reported))
             for shape in SHAPES:
-                outcome = asked.load(effort, shape, 2 * threads)
+                cpu_s, outcome = server.cpu_s(), asked.load(effort, shape, 2 * threads)
                 figures[f"http_{shape}"] = outcome.per_second() * SHAPES[shape]
+                figures[f"cpu_ms_{shape}"] = 1_000 * (server.cpu_s() - cpu_s) / (len(outcome.answers) * SHAPES[shape])
                 figures[f"client_share_{shape}"] = outcome.client_share
                 figures[f"ratio_{shape}"] = figures[f"http_{shape}"] / figures[f"raw_{shape}"]
         result |= {name: median([one[name] for one in rounds]) for name in rounds[0]}

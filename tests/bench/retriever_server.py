@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -132,6 +133,11 @@ class Server:
         with Load(self.port, connections) as load:
             outcome = load.closed(searches(queries, batch, **more))
         return outcome, found(outcome, batch, len(queries))
+
+    def cpu_s(self) -> float:
+        """Processor time that the service has taken, without its children."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> dict[str, int]:
         """Resident bytes of the service and of its children; `anonymous`: what is no page of a file."""

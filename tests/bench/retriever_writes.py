@@ -123,7 +123,8 @@ def mixed(server: Server, data: Dataset, effort: int, turn: int, seconds: float)
 def measure(data: Dataset, seconds: float, rounds: int) -> dict[str, Any]:
     """Both; the mixed load in several rounds, told by the medians."""
     with copied(data) as server:
-        seen, effort = visible(server, data), Asked(server, data).effort()
+        effort = Asked(server, data).effort()  # before anything is overwritten that the exact answers know
+        seen = visible(server, data)
         each = [mixed(server, data, effort, turn, seconds) for turn in range(rounds)]
     result = {"rows": data.rows, "effort": effort, "searches_per_s": SEARCHES_PER_S, "visible": seen, "rounds": each}
     return result | {
