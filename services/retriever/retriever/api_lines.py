@@ -1,7 +1,7 @@
 """Reads the lines of bulk writes as they stream in. Knows nothing of what is done with them.
 
 Pydantic reads each line in one call, but an embedding only as the string or list that it is: the numbers of a whole batch become one array
-at once. That takes half the time that `StoredItem` takes, whose embeddings are tuples of Python floats; a test holds both readings together.
+at once. That takes half the time that `StoredItem` takes, whose embeddings are tuples of Python floats; a test holds both together.
 """
 
 import binascii
