@@ -9,7 +9,7 @@ import yaml
 
 KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z][\w.-]*):")
 COMMENT = re.compile(r"^ *# -- (?P<text>.+)$")
-DESCRIBED, ALIKE = "services.gateway.", re.compile(r"^services\.(?:encoder|expander|retriever)\.")
+DESCRIBED, ALIKE = "services.gateway.", re.compile(r"^services\.(?:encoder|expander|retriever(?:\.readers)?)\.")
 
 
 def values(path: Path) -> dict[str, Any]:

@@ -61,6 +61,7 @@ SHAPES: tuple[tuple[str, Schema], ...] = (
 REFINED: tuple[tuple[str, Schema], ...] = (
     ("*eplicas", {"minimum": 1}),
     ("*cpuPercent", {"minimum": 1, "maximum": 100}),
+    ("services.retriever.readers.replicas", {"minimum": 0}),
     ("*.port", {"minimum": 1, "maximum": 65535}),
     ("*.size", {"pattern": r"^[0-9]+(Ki|Mi|Gi|Ti)$"}),
     ("*storageClass", CLASS_NAME),
@@ -106,7 +107,7 @@ REFINED: tuple[tuple[str, Schema], ...] = (
 
 ABSENT = {
     "services.retriever": {
-        "autoscaling": "absent: one process owns the items, so the retriever does not scale; give it more CPU and memory"
+        "autoscaling": "absent: one process owns the items, so the retriever does not scale; its services.retriever.readers do"
     },
     "llm": {"env": "absent: what vLLM needs comes from the runtime profile; WORLD_SIZE and its like would make it hang"},
 }
@@ -121,6 +122,7 @@ OWNED = {
     "encoder_url": "not a setting here: the Service of this release",
     "expander_url": "not a setting here: the Service of this release",
     "retriever_url": "not a setting here: the Service of this release",
+    "follow_url": "not a setting here: services.retriever.readers follow settings.publish_url",
     "profiles_url": "a secret: name a Secret in postgresql.existingSecret",
     "topics_path": "not a setting here: /artefacts/topics.json, where the refresh job writes it",
     "llm_url": "set as llm.url, with llm.profile external",
@@ -152,7 +154,14 @@ def together(profiles: dict[str, Any]) -> list[Schema]:
     """Rules over several keys; `profiles` is the table of runtime profiles."""
     own = [name for name, profile in profiles.items() if profile["has_pod"]]
     deployed, metric = at("llm.profile", {"enum": own}), "autoscaling.metric"
+    readers = "services.retriever.readers"
     rules = [
+        _forbidden(
+            "services.retriever.settings.publish_url is missing, or is no URL of object storage such as s3://bucket/prefix: "
+            "services.retriever.readers follow what is published there, and a folder inside a pod is seen by no other",
+            {"anyOf": [at(f"{readers}.replicas", {"minimum": 1}), at(f"{readers}.autoscaling.enabled", ON)]},
+            {"not": at("services.retriever.settings.publish_url", {"pattern": "^(s3|gs|gcs|az|abfss?)://"})},
+        ),
         _forbidden(
             "postgresql.existingSecret is missing: gateways scale only when their profiles are in PostgreSQL, not in one SQLite file",
             at("services.gateway.autoscaling.enabled", ON),
@@ -204,7 +213,7 @@ def together(profiles: dict[str, Any]) -> list[Schema]:
             at(f"services.{name}.{metric}.name", FILLED),
             at(f"services.{name}.{metric}.averageValue", EMPTY),
         )
-        for name in ("gateway", "encoder", "expander")
+        for name in ("gateway", "encoder", "expander", "retriever.readers")
     ]
     return rules + [rule for name in own for rule in _of_profile(name, profiles[name])]
 

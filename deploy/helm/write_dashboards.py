@@ -16,6 +16,8 @@ ASKED = 'route="/v1/recommendations"'
 ANSWERED = 'route=~"/v1/recommendations|/v1/items/{item_id}/similar", status="200"'
 OBJECTIVE = "99 % within 500 ms is the objective."
 EVERY_NODE = "Of neuron-monitor, for every Neuron node of the cluster."
+JOBS = {"retriever": 'job=~"$release-retriever(-reader)?"'}
+"""Of components whose read replicas are another job."""
 FREE = '{namespace="$namespace", persistentvolumeclaim=~"(.+-)?$release-.+"}'
 
 
@@ -35,7 +37,8 @@ def graph(title: str, unit: str, *lines: tuple[str, str], says: str = "") -> Pan
 
 def of(component: str, more: str = "") -> str:
     """The matchers of one component of the chosen release."""
-    return f'{{namespace="$namespace", job="$release-{component}"{more and ", " + more}}}'
+    job = JOBS.get(component, f'job="$release-{component}"')
+    return f'{{namespace="$namespace", {job}{more and ", " + more}}}'
 
 
 def rate(metric: str, component: str, by: str = "", more: str = "") -> str:
@@ -185,6 +188,36 @@ RETRIEVER = (
         (rate("retriever_items_upserted_total", "retriever"), "added or replaced"),
         (rate("retriever_items_deleted_total", "retriever"), "deleted"),
     ),
+    graph(
+        "Generation",
+        "short",
+        (f"max by (pod) (retriever_generation{of('retriever')})", "{{pod}}"),
+        (f"max(retriever_published_generation{of('retriever')})", "published"),
+        says="Writes that a pod knows of; read replicas follow what is published.",
+    ),
+    graph(
+        "Behind",
+        "s",
+        (f"max by (pod) (retriever_replica_lag_seconds{of('retriever-reader')})", "{{pod}}"),
+        (f"max(retriever_unpublished_seconds{of('retriever')})", "not published"),
+        says="Since a read replica was known to have all that is published; age of the oldest change that is not.",
+    ),
+    graph("Failed snapshots", "short", (f"max(retriever_failed_snapshots{of('retriever')})", "in a row")),
+    graph("Segments", "short", (f"max by (space) (retriever_segments{of('retriever')})", "{{space}}")),
+    graph(
+        "Vectors outside segments",
+        "short",
+        (f"max by (space) (retriever_unsealed_vectors{of('retriever')})", "{{space}}"),
+        says="Searched one by one until they are sealed, 4,096 at a time.",
+    ),
+    graph(
+        "Dead vectors",
+        "short",
+        (f"max by (space) (retriever_dead_vectors{of('retriever')})", "{{space}}"),
+        says="Overwritten or deleted, still in segments; a segment is built again when a quarter of it is dead.",
+    ),
+    graph("Builds", "short", (rate("retriever_index_build_duration_seconds_count", "retriever", "work, outcome"), "{{work}} {{outcome}}")),
+    graph("Time of a build, p95", "s", (quantile(0.95, "retriever_index_build_duration_seconds", "retriever", "work"), "{{work}}")),
     graph(
         "Free space",
         "percentunit",

@@ -34,8 +34,10 @@ EVERYTHING: Object = {
         "gateway": {
             "podAnnotations": {"a/b": "c"},
             "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/r"}},
-        }
+        },
+        "retriever": {"settings": {"publish_url": "s3://books/catalogue"}, "readers": {"replicas": 2}},
     },
+    "objectStorage": {"existingSecret": "storage"},
     "bootstrap": {"enabled": True, "source": "/artefacts/import"},
     "ingress": {"enabled": True, "className": "alb", "host": "shop.example", "tlsSecret": "tls", "annotations": {"a": "b"}},
     "httpRoute": {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}], "hostnames": ["shop.example"]},
@@ -123,6 +125,11 @@ def render(values: Mapping[str, Any], name: str = NAME) -> tuple[Object, ...]:
 
 def objects(case: str) -> tuple[Object, ...]:
     return render(values_of(case))
+
+
+def service_of(component: str) -> str:
+    """The service whose image and settings the component has."""
+    return component.removesuffix("-reader")
 
 
 def of_kind(found: tuple[Object, ...], kind: str) -> dict[str, Object]:

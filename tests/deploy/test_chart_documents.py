@@ -58,13 +58,13 @@ def outcome(chart: helm.Chart, values: Object) -> object:
 
 
 def test_every_key_of_the_values_is_read_by_a_template(unchecked: helm.Chart) -> None:
-    quiet = {"services": {name: {"autoscaling": {"enabled": False}} for name in ("gateway", "encoder", "expander")}}
-    scaled = {
-        "services": {
-            name: {"autoscaling": {"enabled": True, "metric": {"name": "m", "averageValue": "1"}}}
-            for name in ("encoder", "expander", "gateway")
-        }
-    }
+
+    def scaling(autoscaling: Object) -> Object:
+        own = {"autoscaling": autoscaling}
+        return {"services": {**dict.fromkeys(("gateway", "encoder", "expander"), own), "retriever": {"readers": own}}}
+
+    quiet = scaling({"enabled": False})
+    scaled = scaling({"enabled": True, "metric": {"name": "m", "averageValue": "1"}})
     everything = values_of("everything")
     bases: tuple[Object, ...] = (
         merged(everything, scaled),

@@ -3,7 +3,20 @@
 import re
 
 import pytest
-from tests.deploy.rendering import ANSWERS, CASES, EVERYTHING, Object, container, merged, objects, of_kind, pods, render, values_of
+from tests.deploy.rendering import (
+    ANSWERS,
+    CASES,
+    EVERYTHING,
+    Object,
+    container,
+    merged,
+    objects,
+    of_kind,
+    pods,
+    render,
+    service_of,
+    values_of,
+)
 
 from expander.runtimes.__main__ import parser
 from expander.runtimes.pulse import METRICS_S
@@ -121,7 +134,7 @@ def test_the_grace_period_is_longer_than_the_drain(case: str, component: str, po
         assert grace > container(pod)["lifecycle"]["preStop"]["sleep"]["seconds"] + 20
         return
     told = of_kind(objects(case), "ConfigMap")[component]["data"]
-    delay, timeout = (float(told[f"{component.upper()}_DRAIN_{what}_S"]) for what in ("DELAY", "TIMEOUT"))
+    delay, timeout = (float(told[f"{service_of(component).upper()}_DRAIN_{what}_S"]) for what in ("DELAY", "TIMEOUT"))
     assert delay > 0
     assert grace >= delay + timeout + 5
 

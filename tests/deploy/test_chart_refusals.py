@@ -35,6 +35,35 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("an API key in plain values", {"services": {"expander": {"settings": {"llm_api_key": "sk"}}}}, "name a Secret in llm.existingSecret"),
     ("two retrievers", {"services": {"retriever": {"replicas": 2}}}, "one process owns the items"),
     ("a scaling retriever", {"services": {"retriever": {"autoscaling": {"enabled": True}}}}, "the retriever does not scale"),
+    ("read replicas that have nothing to follow", {"services": {"retriever": {"readers": {"replicas": 2}}}}, "follow what is published"),
+    (
+        "scaling read replicas that have nothing to follow",
+        {"services": {"retriever": {"readers": {"autoscaling": {"enabled": True}}}}},
+        "services.retriever.settings.publish_url is missing",
+    ),
+    (
+        "read replicas of a folder that only the writer sees",
+        {"services": {"retriever": {"settings": {"publish_url": "/state/published"}, "readers": {"replicas": 1}}}},
+        "a folder inside a pod is seen by no other",
+    ),
+    (
+        "read replicas that follow something else",
+        {"services": {"retriever": {"settings": {"follow_url": "s3://books"}}}},
+        "services.retriever.readers follow settings.publish_url",
+    ),
+    (
+        "fewer read replicas at most than at least",
+        {
+            "services": {
+                "retriever": {
+                    "settings": {"publish_url": "s3://books"},
+                    "readers": {"autoscaling": {"enabled": True, "minReplicas": 9}},
+                }
+            }
+        },
+        "autoscaling of retriever.readers: minReplicas 9 is more than maxReplicas 8",
+    ),
+    ("a key of the bucket in plain values", {"objectStorage": {"secretKey": "x"}}, "additional properties 'secretKey' not allowed"),
     ("a scaling gateway on SQLite", {"services": {"gateway": {"autoscaling": {"enabled": True}}}}, "postgresql.existingSecret is missing"),
     (
         "fewer pods at most than at least",

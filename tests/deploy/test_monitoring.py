@@ -28,7 +28,7 @@ def rules(found: tuple[Object, ...]) -> list[Object]:
 
 def test_every_service_and_vllm_is_scraped_at_a_port_that_its_service_has(found: tuple[Object, ...]) -> None:
     monitors, services = of_kind(found, "ServiceMonitor"), of_kind(found, "Service")
-    assert monitors.keys() == services.keys() == {*SERVICES, "llm"}
+    assert monitors.keys() == services.keys() == {*SERVICES, "retriever-reader", "llm"}
     for component, monitor in monitors.items():
         wanted = monitor["spec"]["selector"]["matchLabels"].items()
         assert [name for name, service in services.items() if wanted <= service["metadata"]["labels"].items()] == [component]
@@ -63,7 +63,8 @@ def test_rules_ask_for_the_jobs_of_this_release_only(found: tuple[Object, ...]) 
         for name, matchers in named(rule["expr"]).series:
             said = {matcher.label: matcher.value for matcher in matchers}
             assert name in series.CLUSTER_WIDE or said["namespace"] == NAMESPACE
-            assert "job" not in said or said["job"] in jobs
+            assert "job" not in said or any(re.fullmatch(said["job"], job) for job in jobs)
+            assert said.get("job", FULLNAME).startswith(FULLNAME)
 
 
 def test_rules_name_objects_as_the_chart_does(found: tuple[Object, ...]) -> None:

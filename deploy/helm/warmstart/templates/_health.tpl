@@ -1,12 +1,12 @@
 {{/* How a service starts, shows that it works, and ends. */}}
 
-{{/* Started: the process answers at all (the retriever first rebuilds its index). Ready: it can do its work. Live: it is not stuck. */}}
+{{/* Started: the process answers at all (the retriever first opens its segments, and rebuilds what is missing from SQLite: 15 minutes). Ready: it can do its work. Live: it is not stuck. */}}
 {{- define "warmstart.service.probes" -}}
 startupProbe:
   httpGet: {path: /livez, port: http}
   periodSeconds: 1
   timeoutSeconds: 5
-  failureThreshold: {{ ternary 900 120 (eq .component "retriever") }}
+  failureThreshold: {{ ternary 900 120 (eq (include "warmstart.service.of" .) "retriever") }}
 readinessProbe:
   httpGet: {path: /readyz, port: http}
   periodSeconds: 2
@@ -19,6 +19,7 @@ livenessProbe:
   failureThreshold: 6
 {{- end }}
 
+{{/* The retriever publishes after its last request what is left, and waits 10 seconds for storage at most. */}}
 {{- define "warmstart.grace" -}}
-{{ add .Values.drain.delaySeconds .Values.drain.timeoutSeconds 10 }}
+{{ add .root.Values.drain.delaySeconds .root.Values.drain.timeoutSeconds (ternary 30 10 (eq (include "warmstart.service.of" .) "retriever")) }}
 {{- end }}

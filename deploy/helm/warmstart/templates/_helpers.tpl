@@ -42,13 +42,13 @@ app.kubernetes.io/version: {{ include "warmstart.tag" .root | trunc 63 | trimAll
 
 {{/* One of our five images; the digest wins over the tag. */}}
 {{- define "warmstart.image" -}}
-{{- $digest := get .root.Values.image.digests .component -}}
-{{ .root.Values.image.registry }}/{{ .component }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ include "warmstart.tag" .root }}{{ end }}
+{{- $name := include "warmstart.service.of" . }}{{ $digest := get .root.Values.image.digests $name -}}
+{{ .root.Values.image.registry }}/{{ $name }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ include "warmstart.tag" .root }}{{ end }}
 {{- end }}
 
 {{/* TCP port of a component's container and Service. */}}
 {{- define "warmstart.port" -}}
-{{ get (dict "gateway" 8000 "encoder" 8001 "expander" 8002 "retriever" 8003 "llm" 8000) .component }}
+{{ get (dict "gateway" 8000 "encoder" 8001 "expander" 8002 "retriever" 8003 "llm" 8000) (include "warmstart.service.of" .) }}
 {{- end }}
 
 {{- define "warmstart.url" -}}

@@ -6,7 +6,8 @@
 {{- end }}
 {{- end }}
 
-{{/* Egress of a component to what is not of this release: the gateway's database, the expander's external LLM. */}}
+{{/* Egress of a component to what is not of this release: the gateway's database, the expander's external LLM, the retriever's
+object storage (with it STS, at the same port, and without an endpoint of its own the agent of EKS Pod Identity). */}}
 {{- define "warmstart.network.outside" -}}
 {{- $values := .root.Values }}
 {{- if and (eq .component "gateway") $values.postgresql.existingSecret }}
@@ -15,10 +16,24 @@
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- else if and (eq .component "expander") (eq $values.llm.profile "external") }}
-{{- $url := urlParse $values.llm.url }}
-- ports: [{port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}, protocol: TCP}]
+- ports: [{port: {{ include "warmstart.network.port" $values.llm.url }}, protocol: TCP}]
   {{- with $values.networkPolicy.llmTo }}
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- else if include "warmstart.service.stores" . }}
+- ports: [{port: {{ include "warmstart.network.port" ($values.objectStorage.endpointUrl | default "https://s3") }}, protocol: TCP}]
+  {{- with $values.networkPolicy.objectStorageTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- if not $values.objectStorage.endpointUrl }}
+- ports: [{port: 80, protocol: TCP}]
+  to: [{ipBlock: {cidr: 169.254.170.23/32}}, {ipBlock: {cidr: "fd00:ec2::23/128"}}]
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The TCP port of a URL. */}}
+{{- define "warmstart.network.port" -}}
+{{- $url := urlParse . -}}
+{{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}
 {{- end }}

@@ -1,7 +1,7 @@
 {{/* The pod of gateway, encoder, expander and retriever: one image each, settings from a ConfigMap, health on the same port. */}}
 
 {{- define "warmstart.service.pod" -}}
-{{- $root := .root }}{{ $name := .component }}{{ $own := get $root.Values.services $name }}
+{{- $root := .root }}{{ $name := .component }}{{ $own := include "warmstart.service.own" . | fromJson }}
 metadata:
   labels:
     {{- include "warmstart.podLabels" . | nindent 4 }}
@@ -17,13 +17,16 @@ spec:
   {{- else if ne $name "retriever" }}
   {{- with include "warmstart.spread" . | trim }}{{ . | nindent 2 }}{{ end }}
   {{- end }}
-  terminationGracePeriodSeconds: {{ include "warmstart.grace" $root }}
+  terminationGracePeriodSeconds: {{ include "warmstart.grace" . }}
   securityContext: {{- include "warmstart.podSecurity" . | nindent 4 }}
   containers:
     - name: {{ $name }}
       image: {{ include "warmstart.image" . }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-      envFrom:
+      envFrom: # the last one wins: a Secret changes no setting
+        {{- if and (include "warmstart.service.stores" .) $root.Values.objectStorage.existingSecret }}
+        - secretRef: {name: {{ $root.Values.objectStorage.existingSecret | quote }}}
+        {{- end }}
         - configMapRef: {name: {{ include "warmstart.component" . }}}
       env: {{- include "warmstart.service.env" . | trim | nindent 8 }}
       ports:

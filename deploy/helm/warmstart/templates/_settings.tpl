@@ -2,16 +2,18 @@
 
 {{/* Names and values of the ConfigMap. A number goes through JSON, because 8388608 would else be written 8.388608e+06. */}}
 {{- define "warmstart.service.settings" -}}
-{{- $prefix := upper .component }}{{ $values := .root.Values }}
+{{- $prefix := include "warmstart.service.of" . | upper }}{{ $values := .root.Values }}
 {{ $prefix }}_HOST: "0.0.0.0"
 {{ $prefix }}_PORT: {{ include "warmstart.port" . | quote }}
 {{ $prefix }}_STATE_DIR: /state
 {{ $prefix }}_DRAIN_DELAY_S: {{ $values.drain.delaySeconds | quote }}
 {{ $prefix }}_DRAIN_TIMEOUT_S: {{ $values.drain.timeoutSeconds | quote }}
 {{- if eq .component "gateway" }}
-{{- range $other := list "encoder" "expander" "retriever" }}
+{{- range $other := list "encoder" "expander" }}
 GATEWAY_{{ upper $other }}_URL: {{ include "warmstart.url" (dict "root" $.root "component" $other) }}
 {{- end }}
+{{- $writer := include "warmstart.url" (dict "root" .root "component" "retriever") }}{{ $readers := include "warmstart.url" (dict "root" .root "component" "retriever-reader") }}
+GATEWAY_RETRIEVER_URL: {{ ternary (printf "%s,%s" $readers $writer) $writer (eq (include "warmstart.readers" .root) "yes") }}
 {{- else if eq .component "expander" }}
 EXPANDER_TOPICS_PATH: /artefacts/topics.json
 {{- if $values.llm.profile }}
@@ -20,7 +22,7 @@ EXPANDER_LLM_MODEL: {{ $values.llm.model.name | quote }}
 EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
 {{- end }}
 {{- end }}
-{{- range $key, $value := (get $values.services .component).settings }}
+{{- range $key, $value := (include "warmstart.service.own" . | fromJson).settings }}
 {{ $prefix }}_{{ upper $key }}: {{ ternary $value (toJson $value) (kindIs "string" $value) | quote }}
 {{- end }}
 {{- end }}
@@ -38,5 +40,7 @@ EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
 {{- else if and (eq .component "expander") $values.llm.existingSecret }}
 - name: EXPANDER_LLM_API_KEY
   valueFrom: {secretKeyRef: {name: {{ $values.llm.existingSecret | quote }}, key: {{ $values.llm.existingSecretKey | quote }}}}
+{{- else if and (include "warmstart.service.stores" .) $values.objectStorage.endpointUrl }}
+- {name: AWS_ENDPOINT_URL_S3, value: {{ $values.objectStorage.endpointUrl | quote }}}
 {{- end }}
 {{- end }}

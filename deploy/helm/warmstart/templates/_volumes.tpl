@@ -8,7 +8,7 @@
 {{/* "yes" for whoever reads the artefacts: the expander, and a service with a setting that names a file there. */}}
 {{- define "warmstart.service.reads" -}}
 {{- $reads := eq .component "expander" }}
-{{- range (get .root.Values.services .component).settings }}{{ if hasPrefix "/artefacts/" (toString .) }}{{ $reads = true }}{{ end }}{{ end }}
+{{- range (include "warmstart.service.own" . | fromJson).settings }}{{ if hasPrefix "/artefacts/" (toString .) }}{{ $reads = true }}{{ end }}{{ end }}
 {{- if $reads }}yes{{ end -}}
 {{- end }}
 
