@@ -8,7 +8,7 @@ from typing import Any
 from tests.bench.retriever_dataset import DIMENSION, Dataset
 from tests.bench.retriever_load import Load
 from tests.bench.retriever_search import Asked
-from tests.bench.retriever_server import Server, bodies, filled
+from tests.bench.retriever_server import FINGERPRINT, Server, ServerRefused, bodies, filled
 from tests.bench.retriever_timing import median
 
 KINDS = {"hnsw": 4 * DIMENSION, "hnsw-sq8": DIMENSION, "ivf-sq8": DIMENSION, "ivf-pq": DIMENSION // 4}
@@ -60,26 +60,36 @@ def measure(data: Dataset) -> dict[str, Any]:
     }
 
 
+def fill(server: Server, data: Dataset, kind: str) -> None:
+    """Imports the items into a space of the named kind."""
+    space = {"name": "measured", "fingerprint": FINGERPRINT, "dimension": DIMENSION, "kind": kind}
+    server.call("POST", "/v1/spaces", space)
+    server.call("PUT", "/v1/roles/content", {"space": "measured"})
+    with Load(server.port, 1) as load:
+        for path in bodies(data):
+            if (outcome := load.closed([path.read_bytes()])).answers[0].status != 200:
+                raise ServerRefused(outcome.refused()[0])
+
+
 def kinds(data: Dataset) -> dict[str, Any]:
     """The same for each kind of index, with its recall and speed by the default effort and by the one that the goal needs."""
     table = {}
     for kind, width in KINDS.items():
         folder = data.state / f"server-{data.rows}-{kind}"
-        with Server(folder, index_kind=kind) as server:
+        with Server(folder) as server:
             empty = server.memory()["service"]
             if not (folder / "whole").exists():
-                with Load(server.port, 1) as load:
-                    for path in bodies(data):
-                        load.closed([path.read_bytes()])
+                fill(server, data, kind)
             built_s = server.merge()
             server.settle()
             (folder / "whole").touch()
-        with Server(folder, index_kind=kind, search_threads=1) as server:
+        with Server(folder, search_threads=1) as server:
             warmed(server, data)
             resident, asked = server.memory(), Asked(server, data)
             lists = kind.startswith("ivf")
             effort = asked.effort(low=2 if lists else 12, high=1_000, step=1 if lists else 4)
             table[kind] = {
+                "built_as": server.space()["kind"],
                 "build_s": built_s,
                 "resident": resident["service"] + resident["children"],
                 "anonymous": resident["anonymous"] + resident["children_anonymous"],
