@@ -103,6 +103,13 @@ class Catalogue:
             row = reader.execute("SELECT id, title, attributes, text FROM items WHERE id = ?", (name,)).fetchone()
         return _item(*row) if row else None
 
+    def verify(self) -> None:
+        """Reads the whole file; raises StorageFailed when its structure is damaged. SQLite has no checksums: other content looks sound."""
+        with self.reading() as reader:
+            told = [str(row[0]) for row in reader.execute("PRAGMA quick_check(3)")]
+        if told != ["ok"]:
+            raise damaged("; ".join(told))
+
     def count(self) -> int:
         with self.reading() as reader:
             return int(reader.execute("SELECT count(*) FROM items").fetchone()[0])
@@ -205,13 +212,21 @@ class Catalogue:
 def _explained(done: str) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged schema may not even be text
         raise StorageFailed(f"The catalogue could not be {done} ({error}); nothing was changed. Check the disk of state_dir.") from error
 
 
 def attributes_from(text: str) -> dict[str, AttributeValue]:
     """The attributes as the domain has them; lists are tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
+    try:
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise damaged(f"{text!r:.80} are no attributes") from error
+
+
+def damaged(reason: str) -> StorageFailed:
+    """The error for a file whose content can not be what was written."""
+    return StorageFailed(f"The catalogue is damaged ({reason}); restore a snapshot, or fill an empty state_dir. Check the disk.")
 
 
 def _item(name: str, title: str, attributes: str, text: str | None) -> Item:
