@@ -13,13 +13,15 @@ import numpy as np
 
 from retriever.allowed import Allowed
 from retriever.attributes import Attributes
+from retriever.backends.protocol import CONTENT
 from retriever.bitmaps import of_numbers
 from retriever.catalogue import Catalogue
 from retriever.centre import NOWHERE, Centre
 from retriever.centred import Centred
 from retriever.collaborative import Collaborative
+from retriever.errors import FingerprintMismatch, SpaceUnknown
 from retriever.filters import EVERYTHING, Expression
-from retriever.identity import Meta
+from retriever.identity import Identity, Meta
 from retriever.items import Bools, Item, Rows
 from retriever.popular import Popular
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
@@ -79,6 +81,25 @@ class View:
     def rows(self) -> Rows:
         """The same, ascending."""
         return self.living.rows()
+
+    def named(self, name: str) -> VectorSpace:
+        """The vector space that is called so or plays the role; raises SpaceUnknown."""
+        if name == CONTENT and self.content is not None:
+            return self.content
+        for space in self.spaces.values():
+            if space.identity.name == name:
+                return space
+        known = ", ".join(sorted(space.identity.name for space in self.spaces.values())) or "none yet"
+        raise SpaceUnknown(f"There is no vector space {name[:80]!r} (there are: {known}); create it with POST /v1/spaces.")
+
+    def dimension_of(self, fingerprint: str) -> int | None:
+        """Of the spaces with this fingerprint; None when there is no such space."""
+        return next((space.dimension for space in self.spaces.values() if space.identity.fingerprint == fingerprint), None)
+
+    def check_fingerprint(self, fingerprint: str) -> None:
+        """Raises FingerprintMismatch unless a space has this fingerprint, or there is no space yet."""
+        if self.content is not None and self.dimension_of(fingerprint) is None:
+            check_same(fingerprint, self.content.identity)
 
     def allowed(self, expression: Expression | None, excluded: Rows) -> Allowed:
         """The living items that meet `expression` and are not `excluded`."""
@@ -151,3 +172,12 @@ class View:
             collaborative = (collaborative.without_loans() if due else collaborative).changed(view.centred, changed, view.live)
         popular = self.popular and self.popular.changed(changed, view.live, collaborative.loans if collaborative else None)
         return replace(view, collaborative=collaborative, popular=popular) if collaborative or popular else view
+
+
+def check_same(fingerprint: str, identity: Identity) -> None:
+    """Raises FingerprintMismatch when the space has another one."""
+    if identity.fingerprint != fingerprint:
+        raise FingerprintMismatch(
+            f"The embeddings have the fingerprint {fingerprint!r}, the space {identity.name!r} has {identity.fingerprint!r}; "
+            "embed with the encoder that made the space, or fill a second space (POST /v1/spaces) and cut over to it."
+        )
