@@ -17,7 +17,7 @@ import httpx2
 import numpy as np
 import pytest
 from tests.integration.s3 import BUCKET, S3, serving
-from tests.integration.test_retriever_survives_kill import free_port
+from tests.chaos.processes import free_port
 
 from retriever.copying import TAKING
 from retriever.errors import Damaged, StorageAway
