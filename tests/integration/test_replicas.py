@@ -16,8 +16,8 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
-from tests.integration.s3 import BUCKET, S3, serving
 from tests.chaos.processes import free_port
+from tests.integration.s3 import BUCKET, S3, serving
 
 from retriever.copying import TAKING
 from retriever.errors import Damaged, StorageAway
