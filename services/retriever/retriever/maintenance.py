@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 
 from retriever.builder import Builder
+from retriever.errors import StorageFailed
 from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
 from retriever.segments.entry import SegmentDamaged
@@ -36,12 +37,15 @@ async def keep_up(
     served: Callable[[], Library | None], workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics
 ) -> None:
     """Runs until it is cancelled; `served` is asked each time, as a read replica may replace its library by a newer one."""
-    failures = 0
+    failures, verified = 0, None
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         if (library := served()) is None:
             continue
         try:
+            if verified is not library:
+                verified = library
+                await asyncio.to_thread(_verify, library)
             done = await _look(library, workers, builder, threads, metrics)
         except Exception as error:  # whatever it is, vectors that come later have to be sealed too
             LOG.error("upkeep_failed", reason=f"{type(error).__name__}: {error}")
@@ -51,6 +55,13 @@ async def keep_up(
         elif done is not None:
             await asyncio.sleep(WAIT_AFTER_FAILURE_S[min(failures, len(WAIT_AFTER_FAILURE_S) - 1)])
             failures += 1
+
+
+def _verify(library: Library) -> None:
+    try:
+        library.verify()
+    except StorageFailed as damage:
+        LOG.error("catalogue_damaged", reason=str(damage))
 
 
 async def _look(library: Library, workers: Workers, builder: Builder, threads: int, metrics: RetrieverMetrics) -> bool | None:
