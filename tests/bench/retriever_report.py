@@ -283,7 +283,7 @@ DATASET = """Drawn, with fixed seeds, to look like sentence embeddings: between 
 the sample) and neighbours of theirs, with noise of the covariance that real neighbours have. 2,000 queries are drawn alike and are not
 among the vectors; 500 pick the effort, 1,500 are reported. Exact answers come from comparing with every vector."""
 SEARCH = """FAISS is `IndexHNSWFlat` in one process, with the same links and breadth; its effort is picked in the same way. A batch is
-64 queries in a call. Processor time is that of all threads of the service: what is beyond FAISS's own is HTTP, JSON and going to a thread."""
+64 queries in a call. Processor time is that of all threads of the service: what is beyond FAISS's own is HTTP, JSON, threads."""
 FILTERS = """One caller, one query after the other; the effort is the one that a search without a filter needs for .98. Correlated
 filters allow the items nearest to one direction, or whole clusters of a k-means; most queries lie far from what is allowed."""
 GROWTH = """Each size with the effort that it needs for .98; two search threads, four connections for the queries a second. The effort
