@@ -123,6 +123,7 @@ OWNED = {
     "expander_url": "not a setting here: the Service of this release",
     "retriever_url": "not a setting here: the Service of this release",
     "follow_url": "not a setting here: services.retriever.readers follow settings.publish_url",
+    "milvus_url": "not a setting here: recommendations need sources that Milvus does not have yet, see docs/kubernetes.md (Milvus)",
     "profiles_url": "a secret: name a Secret in postgresql.existingSecret",
     "topics_path": "not a setting here: /artefacts/topics.json, where the refresh job writes it",
     "llm_url": "set as llm.url, with llm.profile external",

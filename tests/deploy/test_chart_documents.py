@@ -1,5 +1,6 @@
 """What is written about the chart is true of it: each key is read by a template, and each example in the documents renders."""
 
+import importlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -7,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import helm_python as helm
+import kubernetes_validate
 import pytest
 import yaml
-from tests.deploy.rendering import CHART, NAME, NAMESPACE, ROOT, Object, from_profile, merged, nested, render, values_of
+from tests.deploy.rendering import CHART, NAME, NAMESPACE, ROOT, Object, container, from_profile, merged, nested, render, values_of
+
+from retriever.settings import Settings as RetrieverSettings
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
@@ -105,9 +109,21 @@ def test_every_key_that_the_guide_names_exists() -> None:
     assert len(named) >= 12
     for key in named:
         found: Any = DEFAULTS
-        for name in key.split("."):
+        section, _, setting = key.partition(".settings.")
+        for name in section.split("."):
             assert name in found, key
             found = found[name]
+        assert not setting or setting in importlib.import_module(f"{section.split('.')[1]}.settings").Settings.model_fields, key
+
+
+def test_every_object_that_the_guide_applies_is_one_that_kubernetes_takes_and_tells_services_what_they_know() -> None:
+    applied = [yaml.safe_load(text) for _, text in re.findall(r"apply -f - <<'(\w+)'\n(.*?)\n\1\n", GUIDE, re.DOTALL)]
+    assert {one["kind"] for one in applied} == {"Pod", "Deployment"}
+    for one in applied:
+        kubernetes_validate.validate(one, "1.30", strict=True)
+        pod = one["spec"].get("template", one)["spec"]
+        for variable in container({"spec": pod}).get("env", []):
+            assert variable["name"].removeprefix("RETRIEVER_").lower() in RetrieverSettings.model_fields
 
 
 def test_every_page_that_the_guide_links_to_exists() -> None:
