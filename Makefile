@@ -60,8 +60,9 @@ lint: .venv/tested ## Lint, formatting, types and import rules
 evaluate: .venv/tested ## Measure the served pipeline on held-out positives; write the ladder and docs/quality.md
 	@$(BIN)/python -m pipelines evaluate --state $(STATE)-evaluate
 
-bench: .venv/tested ## Time a recommendation against the raw encode and search, as ratios in one run
+bench: .venv/tested ## Time a recommendation, and the retriever against raw FAISS, other stores and its goals (ARGS=--quick: minutes, not an hour)
 	@$(BIN)/python tests/bench/recommendation.py --state $(STATE)
+	@$(BIN)/python -m tests.bench.retriever_all --state $(STATE)-bench $(ARGS)
 
 openapi: .venv/tested ## Write tests/contract/openapi/*.json from the services; a test compares them
 	@$(BIN)/python tests/contract/write_openapi.py
@@ -88,4 +89,4 @@ eks-plan: .venv/installed ## Print what a load needs on EKS and costs (ARGS="--r
 	@$(BIN)/python -m pipelines plan $(ARGS)
 
 clean: ## Remove the environment, the state and everything built
-	rm -rf .venv .warmstart .warmstart-evaluate build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .warmstart .warmstart-evaluate .warmstart-bench build .mypy_cache .ruff_cache .pytest_cache .hypothesis
