@@ -275,6 +275,28 @@ class Model:
         finally:
             sql.execute("PRAGMA max_page_count = 1073741823")
 
+    def fail_at_the_end(self) -> None:
+        """A write of which all statements are done but the last; it must leave no trace in memory either."""
+        if not (name := self.draw.space()) or not (ids := self.draw.ids(20)):
+            return
+        space, (fingerprint, dimension) = self.truth.spaces[name], self.draw.encoder()
+        items = [self.draw.item(one) for one in ids]
+        reading = SpaceUpload("popular")
+        reading.feed(b'{"id": "i1", "score": 1}')
+        writes: tuple[Callable[[], object], ...] = (
+            lambda: self.library.put(fingerprint, items, self.draw.vectors(len(items), dimension)),
+            lambda: self.library.put_vectors(name, space.fingerprint, ids, self.draw.vectors(len(ids), space.dimension)),
+            lambda: self.library.delete(ids),
+            lambda: self.library.patch([self.draw.patch(one) for one in ids]),
+            lambda: self.library.replace_space("popular", reading.finish()),
+        )
+        sql: sqlite3.Connection = self.library.catalogue._writer
+        sql.execute("CREATE TEMP TRIGGER refusing BEFORE UPDATE ON main.meta BEGIN SELECT RAISE(ABORT, 'refused by the model'); END")
+        try:
+            self._refused(StorageFailed, self.rng.choice(writes))
+        finally:
+            sql.execute("DROP TRIGGER refusing")
+
     # the index
 
     def begin_job(self) -> None:
@@ -473,12 +495,13 @@ OPERATIONS: dict[str, tuple[float, Callable[[Model], None]]] = {
     "roll back": (0.5, Model.roll_back),
     "refuse": (4, Model.refuse),
     "disk full": (1, Model.fill_the_disk),
+    "fail at the end": (2, Model.fail_at_the_end),
     "begin a job": (4, Model.begin_job),
     "build": (3, Model.build),
     "end a job": (2.5, Model.end_job),
     "all jobs": (0.5, Model.all_jobs),
     "restart": (0.4, Model.restart),
-    "restart after damage": (0.5, Model.damaged_restart),
+    "restart after damage": (1, Model.damaged_restart),
     "look up": (8, Model.look_up),
     "states": (4, Model.states),
     "search": (26, Model.search),
