@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
 from retriever.allowed import Allowed
 from retriever.bitmaps import of_numbers
 from retriever.centre import SAME, Centre
