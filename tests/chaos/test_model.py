@@ -22,7 +22,8 @@ def test_a_library_holds_and_finds_what_plain_dicts_do(seed: int, tmp_path: Path
         print(f"\nseed {seed}: {model.done} operations, recall {model.recall:.4f} of approximate searches")
     assert model.recall >= RECALL
     assert model.did.keys() >= OPERATIONS.keys(), "some operation never came"
-    assert model.plans.keys() >= {"exact", "graph", "probed", "ivf"}, "some way to search was never taken"
+    assert model.plans.keys() >= {"exact", "graph"}, "some way to search was never taken"
+    assert model.plans.keys() & {"probed", "ivf"}, "no filter was ever searched approximately"
     assert sum(model.damages.values()) > 10
 
 
