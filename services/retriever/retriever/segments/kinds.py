@@ -14,7 +14,7 @@ from retriever.segments.clusters import Clusters
 LINKS = 24
 BREADTH = 128
 """Candidates that a graph's construction looks at."""
-EFFORT = 112
+EFFORT = 128
 """Candidates that a search of the graph keeps: .98 of the ten nearest and some to spare, at 20,000 rows as at a million."""
 TRAINED_ON = 65_536
 """Vectors that the ranges or code books of quantised kinds are learned from."""
