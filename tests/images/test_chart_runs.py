@@ -57,7 +57,7 @@ def test_the_bootstrap_job_filled_the_catalogue_and_taught_every_source(release:
     assert {topic["source"] for topic in answer["topics"]} == {"cooccurrence"}
     with release.gateway() as gateway:
         rows = {space["name"]: space["rows"] for space in gateway.get("/v1/spaces").json()}
-    assert min(rows["content"], rows["collaborative"], rows["popular"]) > 1_000
+    assert min(rows["content-1"], rows["collaborative"], rows["popular"]) > 1_000
 
 
 def test_the_helm_test_pod_passes(release: Release) -> None:

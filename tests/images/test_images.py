@@ -103,7 +103,8 @@ def test_an_image_names_what_it_is_and_gets_signals_itself(image: str, service: 
 
 def locked(service: str, environment: dict[str, str]) -> set[tuple[str, str]]:
     """Name and version of each package that the service's lock installs where markers have these values."""
-    files = [f"{service}.txt", *(["alone.txt"] if service == "encoder" else [])]
+    more = {"encoder": ["alone.txt"], "retriever": ["milvus.txt"]}
+    files = [f"{service}.txt", *more.get(service, [])]
     lines = [line for file in files for line in (ROOT / "requirements" / file).read_text().splitlines()]
     pinned = [found for line in lines if (found := re.match(r"([\w.-]+)==([\w.+!-]+)(?:\s*;\s*(.*?))?\s*\\?$", line))]
     assert pinned
