@@ -148,3 +148,20 @@ def test_a_line_without_an_end_is_refused_before_it_fills_memory() -> None:
     for _ in range(LONGEST_LINE // 2**20 + 1):
         lines.feed(b" " * 2**20)
     assert lines.refused == (1, f"it is longer than {LONGEST_LINE} bytes; shorten it.")
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        [b'{"item": {"id": "a", "title": "T"}', b'"embedding": [1, 0]}'],
+        [b'{"item": {"id": "a", "title": "T', b'"}, "embedding": [1, 0]}'],
+        [b'{"item": {"id": "a", "title": "T", "attributes": {"g": ["x"', b'"y"]}}, "embedding": [1, 0]}'],
+    ],
+)
+def test_lines_that_are_rows_only_together_are_refused_although_their_number_is_right(torn: list[bytes]) -> None:
+    double = b",".join([line(row(1)), line(row(2))])
+    lines = item_lines()
+    batches = read_all(lines, b"\n".join([line(row(0)), *torn, double]))
+    assert [item.id for batch in batches for item in batch.rows[0]] == ["i0"]
+    assert lines.refused is not None
+    assert lines.refused[0] == 2
