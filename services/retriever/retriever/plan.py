@@ -28,9 +28,12 @@ GRAPH_MOST = 1_024
 """Candidates that the graph is asked for at most."""
 GRAPH_SIGMAS = 3.0
 """Standard deviations more candidates than an uncorrelated filter needs on average."""
-PROBED = ((0.2, 0.6), (0.0, 1.0))
-"""Where at least the first share of the rows is allowed, the second share of the clusters holds the nearest of them: measured with filters
-that are correlated with the clusters, which need most."""
+PROBED_LEAST = 0.45
+"""Share of the clusters that a probed scan looks into at least: filters that are correlated with the clusters need .4 at a million rows."""
+PROBED_ROWS = 300_000
+"""Rows whose clusters are all looked into: there it costs little, and smaller segments need a larger share."""
+PROBED_WIDE = 0.6
+"""Share of the clusters that is enough where a fifth of the rows or more are allowed."""
 SAMPLE = 64
 """Allowed rows scored to check an approximate answer."""
 ROUNDING = 1e-5
@@ -189,7 +192,8 @@ class _Search:
 
     def _clusters(self) -> float:
         """The share of the clusters that a probed scan looks into."""
-        return next(clusters for least, clusters in PROBED if self.share >= least)
+        share = min(1.0, max(PROBED_LEAST, PROBED_ROWS / len(self.part.segment)))
+        return min(share, PROBED_WIDE) if self.share >= GRAPH_LEAST else share
 
     def _keeps(self, numbers: Rows) -> Bools:
         kept = numbers >= 0 if self.allowed is None else self.allowed.has(numbers)
@@ -222,6 +226,8 @@ class _Search:
     def _nearest(self, candidates: int) -> Answer:
         segment, n = self.part.segment, self.n
         effort = max(segment.effort(n) if self.effort is None else self.effort, candidates)
+        if self.allowed is not None:
+            effort += candidates  # the last of many candidates are found less surely than the first ten
         scores, numbers = segment.search(self.queries, candidates, effort)
         kept = self._keeps(numbers)
         first = np.argsort(~kept, axis=1, kind="stable")[:, :n]
