@@ -1,7 +1,5 @@
 """What a view says of itself and answers to a search. Knows nothing of how it came about."""
 
-from dataclasses import asdict
-
 import numpy as np
 
 from retriever.backends.protocol import CONTENT, Ask, Hits, SpaceState
@@ -34,7 +32,7 @@ def answer(view: View, ask: Ask) -> Hits:
         there = [(id_of[number], at) for at, number in enumerate(numbers.tolist()) if number in id_of]
         ids.append([name for name, _ in there])
         scores.append(similarities[[at for _, at in there]])
-    return Hits(ids, scores, view.generation, [asdict(part) for part in found.plan])
+    return Hits(ids, scores, view.generation, [dict(vars(part)) for part in found.plan])
 
 
 def check(view: View) -> None:

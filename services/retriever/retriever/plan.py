@@ -228,6 +228,11 @@ class _Search:
         effort = max(segment.effort(n) if self.effort is None else self.effort, candidates)
         if self.allowed is not None:
             effort += candidates  # the last of many candidates are found less surely than the first ten
+        taken = "ivf" if segment.lists else "graph"
+        if self.allowed is None and not self.part.dead:
+            scores, numbers = segment.search(self.queries, n, effort)
+            if (numbers[:, -1] >= 0).all():
+                return scores, numbers, self._told(taken, "no filter", effort)
         scores, numbers = segment.search(self.queries, candidates, effort)
         kept = self._keeps(numbers)
         first = np.argsort(~kept, axis=1, kind="stable")[:, :n]
@@ -240,7 +245,7 @@ class _Search:
         wrong = self._wrong(scores, numbers)
         self._again(wrong, scores, numbers, None)
         why = "no filter" if self.allowed is None else f"a share of {self.share:.4f} is allowed"
-        return scores, numbers, self._told("ivf" if segment.lists else "graph", why, effort, short, wrong)
+        return scores, numbers, self._told(taken, why, effort, short, wrong)
 
     def _again(self, which: Bools, scores: Floats, numbers: Rows, share: float | None) -> None:
         """Answers the queries `which` anew, in place, by a scan of the nearest `share` of the clusters, or of all allowed rows."""

@@ -42,6 +42,8 @@ def best(scores: Floats, numbers: Rows, n: int) -> tuple[Floats, Rows]:
 
 def ordered(scores: Floats, numbers: Rows) -> tuple[Floats, Rows]:
     """Both `(q, m)` best first in each row, equal scores by the smaller number."""
+    if not (scores[:, 1:] >= scores[:, :-1]).any():
+        return scores, numbers
     order = np.lexsort((numbers, -scores), axis=1)
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(numbers, order, axis=1)
 

@@ -79,8 +79,8 @@ class Sealed:
             entry.kind,
             entry.lo,
             entry.hi,
-            np.load(paths["numbers"], mmap_mode="r", allow_pickle=False),
-            np.load(paths["versions"], mmap_mode="r", allow_pickle=False),
+            np.asarray(np.load(paths["numbers"], mmap_mode="r", allow_pickle=False)),
+            np.asarray(np.load(paths["versions"], mmap_mode="r", allow_pickle=False)),
             np.ndarray((flat.ntotal, dimension), np.float32, vectors_mapping, offset),
             Moments(entry.rows, total, outer),
             Clusters(centroids, starts),
@@ -155,10 +155,12 @@ class Sealed:
         if self.lists:
             return self._scored(queries, self._index, wanted, n, self._kind.parameters(min(effort, len(self.clusters)), None))
         scores, rows = self._index.search(queries, wanted, params=self._kind.parameters(max(effort, wanted), None))
-        numbers = np.where(rows < 0, -1, self.numbers[rows])
+        numbers, missing = self.numbers[rows], rows < 0
         if self._kind.refine:
             scores = products(self.vectors, queries, np.maximum(rows, 0))
-        return padded(*ordered(np.where(rows < 0, -np.inf, scores), numbers), n)
+        if missing.any():
+            scores, numbers = np.where(missing, -np.inf, scores), np.where(missing, -1, numbers)
+        return padded(*ordered(scores, numbers), n)
 
     def scan(self, queries: Floats, n: int, allowed: Allowed, share: float | None) -> tuple[Floats, Rows]:
         """The nearest `n` of the allowed rows, in the shape of `search`.
