@@ -62,6 +62,7 @@ class Library:
         """Where the writes come from when this is a read replica, which takes no others."""
         self.job: Job | None = None
         self._killed: list[Rows] = []
+        self._next: View | None = None
         try:
             self.view = loading.load(self.catalogue, self.store, lenders)
         except BaseException as error:
@@ -309,7 +310,8 @@ class Library:
         except BaseException:
             del self._killed[killed:]
             raise
-        self.view, self._current = self._next, True
+        assert self._next is not None
+        self.view, self._next, self._current = self._next, None, True  # kept on, it would hold memory that a merge has let go of
 
     def _catch_up(self, *, replaying: bool = False) -> None:
         """After a change that failed: loads the catalogue anew when it is further than the view. Raises ReadOnly in a read replica."""

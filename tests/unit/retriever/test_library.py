@@ -1,5 +1,7 @@
+import gc
 import json
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -267,3 +269,12 @@ def test_readers_see_all_of_a_batch_or_nothing_of_it(library: Library) -> None:
     stop.set()
     reader.join()
     assert halves == []
+
+
+def test_vectors_that_were_sealed_are_let_go_of_in_memory(library: Library) -> None:
+    assert library.view.content
+    held = weakref.ref(library.view.content.memories[-1].segment)
+    library.merge("content")
+    build(library)
+    gc.collect()
+    assert held() is None
