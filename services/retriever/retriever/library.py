@@ -262,9 +262,13 @@ class Library:
 
     # the index, which jobs build aside
 
+    def next_job(self) -> Job | None:
+        """What is most due; None when nothing is."""
+        return next_job(self.view, frozenset(self.merging), based=self.store.manifest.base is not None)
+
     def begin_job(self) -> Job | None:
         """What is most due, begun: what it shall seal takes no more vectors. None when nothing is due or a job is running."""
-        if self.job is None and (job := next_job(self.view, frozenset(self.merging))) is not None:
+        if self.job is None and (job := self.next_job()) is not None:
             self.job, self.view = job, begun(self.view, job)
             self._killed.clear()
         elif self.job is None:

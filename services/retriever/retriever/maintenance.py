@@ -10,7 +10,7 @@ from retriever.errors import StorageFailed
 from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
 from retriever.segments.entry import SegmentDamaged
-from retriever.upkeep import Job, next_job
+from retriever.upkeep import Job
 from retriever.workers import Workers
 from servicekit import logs
 
@@ -68,7 +68,7 @@ async def _look(library: Library, workers: Workers, builder: Builder, threads: i
     """Does what is most due: whether it was done; None when nothing was due."""
     metrics.items.set(len(library))
     metrics.show(library.spaces(), library.generation)
-    if next_job(library.view, frozenset(library.merging)) is None and not library.merging:
+    if library.next_job() is None and not library.merging:
         return None
     job = await workers.write(library.begin_job)
     return None if job is None else await _done(job, library, workers, builder, threads, metrics)

@@ -104,8 +104,11 @@ class Base:
 Job = Seal | Base
 
 
-def next_job(view: View, merging: frozenset[int]) -> Job | None:
-    """What is most due; None when nothing is. Spaces in `merging` are to become one segment each."""
+def next_job(view: View, merging: frozenset[int], *, based: bool = True) -> Job | None:
+    """What is most due; None when nothing is. Spaces in `merging` are to become one segment each.
+
+    `based` says that there is a base of attributes on the disk: without one every start has to make it from all items.
+    """
     spaces = sorted(view.spaces.values(), key=lambda space: space is not view.content)
     for space in spaces:
         if space.identity.space in merging and not _one_segment(space):
@@ -113,7 +116,7 @@ def next_job(view: View, merging: frozenset[int]) -> Job | None:
     for space in spaces:
         if sum(len(memory) for memory in space.memories) >= SEAL_ROWS:
             return Seal(space.identity, _first(space), _end(view, space))
-    if view.attributes.changed_rows > max(LOG_ROWS, len(view) // 10):
+    if view.attributes.changed_rows > max(LOG_ROWS, len(view) // 10) or (not based and len(view) > LOG_ROWS):
         return Base(view.attributes.changed_rows)
     for space in spaces:
         for part in space.closed:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retriever import upkeep
 from retriever.backends.protocol import Ask, Patch, Written
 from retriever.builder import do
 from retriever.errors import EmbeddingInvalid, FingerprintMismatch, StorageFailed, VectorsMissing
@@ -278,3 +279,16 @@ def test_vectors_that_were_sealed_are_let_go_of_in_memory(library: Library) -> N
     build(library)
     gc.collect()
     assert held() is None
+
+
+def test_a_base_of_attributes_that_is_lost_is_built_again_without_a_change(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LOG_ROWS", 2)
+    build(library)
+    (base,) = (tmp_path / "segments").glob("attributes-*")
+    base.unlink()
+    again = Library(tmp_path / "c.sqlite3", lenders=2)
+    build(again)
+    again.close()
+    assert list((tmp_path / "segments").glob("attributes-*"))
