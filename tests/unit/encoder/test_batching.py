@@ -12,7 +12,7 @@ from encoder.errors import DeadlinePassed, EmbeddingBroken, Overloaded
 from encoder.metrics import EncoderMetrics
 from servicekit.deadline import Deadline
 
-LONG = Deadline.after_ms(600_000)
+LONG = Deadline.after_ms(24 * 3_600_000)
 OpenBatcher = Callable[..., Batcher]
 
 
