@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.gateway.conftest import House, ids, stages
 
-from gateway import api
+from gateway import api_bodies
 
 NDJSON = {"content-type": "application/x-ndjson"}
 
@@ -173,8 +173,8 @@ async def test_a_long_body_is_read_beside_the_event_loop_and_a_short_one_in_plac
     def reader(body: bytes) -> threading.Thread:
         return threading.current_thread()
 
-    assert await api._read(b"x" * api.INLINE_BYTES, reader) is threading.main_thread()
-    assert await api._read(b"x" * (api.INLINE_BYTES + 1), reader) is not threading.main_thread()
+    assert await api_bodies.read(b"x" * api_bodies.INLINE_BYTES, reader) is threading.main_thread()
+    assert await api_bodies.read(b"x" * (api_bodies.INLINE_BYTES + 1), reader) is not threading.main_thread()
 
 
 async def test_long_bodies_are_taken_and_refused_as_short_ones_are(house: House) -> None:
