@@ -1,6 +1,7 @@
 """Requests share batches and nothing else: neither their failures nor their deadlines nor their order."""
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +13,8 @@ from encoder.errors import DeadlinePassed, EmbeddingBroken, Overloaded
 from encoder.metrics import EncoderMetrics
 from servicekit.deadline import Deadline
 
-LONG = Deadline.after_ms(24 * 3_600_000)
+NEVER = Deadline(math.inf)
+"""Passes at no time, however long the tests before have taken."""
 OpenBatcher = Callable[..., Batcher]
 
 
@@ -38,8 +40,9 @@ def open_batcher(steered: Any, metrics: EncoderMetrics) -> Iterator[OpenBatcher]
 async def held_back(batcher: Batcher, steered: Any, text: str = "the one that runs") -> "asyncio.Task[Any]":
     """A request whose batch is with the backend and stays there until the gate opens; all threads are busy then."""
     steered.gate.clear()
-    running = asyncio.create_task(batcher.embed([text], LONG))
+    running = asyncio.create_task(batcher.embed([text], NEVER))
     while not steered.batches:
+        assert not running.done(), await running
         await asyncio.sleep(0.001)
     return running
 
@@ -53,13 +56,13 @@ def sample(metrics: EncoderMetrics, name: str) -> float:
 async def test_every_text_gets_its_own_embedding_in_order(steered: Any, open_batcher: OpenBatcher) -> None:
     batcher = open_batcher(threads=3)
     texts = [f"passage {number} " * (number % 9 + 1) for number in range(100)]
-    assert np.array_equal(await batcher.embed(texts, LONG), steered.embed(texts))
+    assert np.array_equal(await batcher.embed(texts, NEVER), steered.embed(texts))
 
 
 async def test_concurrent_requests_share_batches_and_keep_their_answers(steered: Any, open_batcher: OpenBatcher) -> None:
     batcher = open_batcher()
     running = await held_back(batcher, steered)
-    requests = [asyncio.create_task(batcher.embed([f"text {number}"], LONG)) for number in range(8)]
+    requests = [asyncio.create_task(batcher.embed([f"text {number}"], NEVER)) for number in range(8)]
     await asyncio.sleep(0)
     steered.gate.set()
     answers = await asyncio.gather(*requests)
@@ -71,7 +74,7 @@ async def test_concurrent_requests_share_batches_and_keep_their_answers(steered:
 async def test_batches_hold_texts_of_like_length(steered: Any, open_batcher: OpenBatcher) -> None:
     batcher = open_batcher()
     running = await held_back(batcher, steered)
-    mixed = asyncio.create_task(batcher.embed(["a few words", "long " * 120, "other words", "lengthy " * 80], LONG))
+    mixed = asyncio.create_task(batcher.embed(["a few words", "long " * 120, "other words", "lengthy " * 80], NEVER))
     await asyncio.sleep(0)
     steered.gate.set()
     await asyncio.gather(mixed, running)
@@ -81,9 +84,9 @@ async def test_batches_hold_texts_of_like_length(steered: Any, open_batcher: Ope
 async def test_a_short_request_is_not_served_after_all_of_a_long_one(steered: Any, open_batcher: OpenBatcher) -> None:
     batcher = open_batcher(batch_texts=2)
     running = await held_back(batcher, steered)
-    bulk = asyncio.create_task(batcher.embed([f"bulk {number:03}" for number in range(100)], LONG))
+    bulk = asyncio.create_task(batcher.embed([f"bulk {number:03}" for number in range(100)], NEVER))
     await asyncio.sleep(0)
-    single = asyncio.create_task(batcher.embed(["only one"], LONG))
+    single = asyncio.create_task(batcher.embed(["only one"], NEVER))
     await asyncio.sleep(0)
     steered.gate.set()
     await asyncio.gather(single, bulk, running)
@@ -92,7 +95,7 @@ async def test_a_short_request_is_not_served_after_all_of_a_long_one(steered: An
 
 async def test_one_request_is_spread_over_the_free_threads(steered: Any, open_batcher: OpenBatcher) -> None:
     batcher = open_batcher(threads=4, batch_texts=100)
-    await batcher.embed(["same length"] * 8, LONG)
+    await batcher.embed(["same length"] * 8, NEVER)
     assert sorted(map(len, steered.batches)) == [2, 2, 2, 2]
 
 
@@ -102,11 +105,11 @@ async def test_too_many_held_passages_are_refused_before_work_starts(
     batcher = open_batcher(max_queued_texts=3)
     running = await held_back(batcher, steered)
     with pytest.raises(Overloaded, match="1 passages are being embedded already and 3 more would pass the limit of 3"):
-        await batcher.embed(["a", "b", "c"], LONG)
+        await batcher.embed(["a", "b", "c"], NEVER)
     assert sample(metrics, "encoder_requests_overloaded_total") == 1
     steered.gate.set()
     await running
-    await batcher.embed(["a", "b", "c"], LONG)
+    await batcher.embed(["a", "b", "c"], NEVER)
     assert sample(metrics, "encoder_queued_texts") == 0
 
 
@@ -123,15 +126,15 @@ async def test_passages_whose_deadline_passes_in_the_queue_are_never_embedded(st
         await batcher.embed(["too late", "also"], Deadline.after_ms(20))
     steered.gate.set()
     await running
-    await batcher.embed(["next"], LONG)
+    await batcher.embed(["next"], NEVER)
     assert steered.batches == [["the one that runs"], ["next"]]
 
 
 async def test_a_caller_that_goes_away_leaves_nothing_behind(steered: Any, open_batcher: OpenBatcher, metrics: EncoderMetrics) -> None:
     batcher = open_batcher()
     running = await held_back(batcher, steered)
-    gone = asyncio.create_task(batcher.embed(["gone"] * 50, LONG))
-    stays = asyncio.create_task(batcher.embed(["stays"], LONG))
+    gone = asyncio.create_task(batcher.embed(["gone"] * 50, NEVER))
+    stays = asyncio.create_task(batcher.embed(["stays"], NEVER))
     await asyncio.sleep(0)
     assert sample(metrics, "encoder_queued_texts") == 52
     gone.cancel()
@@ -148,14 +151,14 @@ async def test_a_caller_that_goes_away_in_mid_batch_breaks_nothing(steered: Any,
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     steered.gate.set()
-    assert np.array_equal(await batcher.embed(["next"], LONG), steered.embed(["next"]))
+    assert np.array_equal(await batcher.embed(["next"], NEVER), steered.embed(["next"]))
 
 
 async def test_a_broken_batch_does_not_break_another_request(steered: Any, open_batcher: OpenBatcher, metrics: EncoderMetrics) -> None:
     batcher = open_batcher()
     running = await held_back(batcher, steered)
-    faulty = asyncio.create_task(batcher.embed(["explode"], LONG))
-    innocent = asyncio.create_task(batcher.embed(["pilgrim"], LONG))
+    faulty = asyncio.create_task(batcher.embed(["explode"], NEVER))
+    innocent = asyncio.create_task(batcher.embed(["pilgrim"], NEVER))
     await asyncio.sleep(0)
     steered.gate.set()
     with pytest.raises(EmbeddingBroken, match="RuntimeError"):
@@ -169,8 +172,8 @@ async def test_a_broken_batch_does_not_break_another_request(steered: Any, open_
 async def test_the_rest_of_a_failed_request_is_not_embedded(steered: Any, open_batcher: OpenBatcher) -> None:
     batcher = open_batcher(batch_texts=2)
     with pytest.raises(EmbeddingBroken):
-        await batcher.embed(["explode"] * 10, LONG)
-    await batcher.embed(["after"], LONG)
+        await batcher.embed(["explode"] * 10, NEVER)
+    await batcher.embed(["after"], NEVER)
     assert steered.batches[-1] == ["after"]
     assert len(steered.batches) <= 3
 
@@ -179,8 +182,8 @@ async def test_the_rest_of_a_failed_request_is_not_embedded(steered: Any, open_b
 async def test_what_is_no_embedding_never_leaves(text: str, steered: Any, open_batcher: OpenBatcher) -> None:
     batcher = open_batcher()
     running = await held_back(batcher, steered)
-    faulty = asyncio.create_task(batcher.embed(["fine", text], LONG))
-    innocent = asyncio.create_task(batcher.embed(["mine"], LONG))
+    faulty = asyncio.create_task(batcher.embed(["fine", text], NEVER))
+    innocent = asyncio.create_task(batcher.embed(["mine"], NEVER))
     await asyncio.sleep(0)
     steered.gate.set()
     with pytest.raises(EmbeddingBroken, match="passage 1 is not finite or not unit length"):
@@ -200,7 +203,7 @@ async def test_the_check_works_when_the_queue_is_full(steered: Any, open_batcher
 
 
 async def test_what_was_done_is_counted(open_batcher: OpenBatcher, metrics: EncoderMetrics) -> None:
-    await open_batcher(batch_texts=4).embed(["one", "two", "six"], LONG)
+    await open_batcher(batch_texts=4).embed(["one", "two", "six"], NEVER)
     assert sample(metrics, "encoder_texts_total") == 3
     assert sample(metrics, "encoder_batches_total") == 1
     assert sample(metrics, "encoder_inference_seconds_count") == 1
