@@ -50,7 +50,7 @@ from retriever.upkeep import Job
 from retriever.upload import SpaceUpload
 
 RECALL = 0.95
-SMALL = {upkeep: {"SEAL_ROWS": 64, "LOG_ROWS": 40, "FANOUT": 3}, plan: {"EXACT_ROWS": 48, "SAMPLE": 16}}
+SMALL = {upkeep: {"SEAL_ROWS": 64, "SMALL_ROWS": 150, "GRAPH_ROWS": 200, "LOG_ROWS": 40, "FANOUT": 3}, plan: {"EXACT_ROWS": 48, "SAMPLE": 16}}
 """The sizes at which work falls due, so that a catalogue of hundreds has all that one of millions has."""
 
 

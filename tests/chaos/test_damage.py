@@ -13,7 +13,7 @@ from retriever.backends.protocol import CONTENT, Ask
 from retriever.builder import do
 from retriever.items import Floats, Item
 from retriever.library import Library
-from retriever.upkeep import Base, Job, Seal, begun
+from retriever.upkeep import Base, Job, Seal
 
 IDS = [f"i{number}" for number in range(300)]
 HARMLESS = {"foreign file"}
@@ -27,7 +27,7 @@ def units(seed: int) -> Floats:
 
 
 def build(library: Library, job: Job) -> None:
-    library.job, library.view = job, begun(library.view, job)
+    library.begin(job)
     library.end_job(job, do(job.asked(library.catalogue.path, library.store.folder, 1)))
 
 
@@ -38,7 +38,7 @@ def sealed(folder: Path, seed: int) -> None:
     for part in (slice(0, half), slice(half, len(IDS))):
         library.put("f", [Item(name, name, {"first": name in IDS[:half]}) for name in IDS[part]], units(seed)[part])
         (space,) = library.view.spaces.values()
-        build(library, Seal(space.identity, space.memories[-1].lo, library.catalogue.next_version()))
+        build(library, Seal(space.identity, space.memories[-1].lo, library.catalogue.next_version(), "hnsw"))
     build(library, Base(library.view.attributes.changed_rows))
     assert library.spaces()[0].segments == 2
     assert library.spaces()[0].unsealed == 0

@@ -26,9 +26,10 @@ NICENESS = 15
 
 
 class Builder:
-    """The child process, started when it is first needed; one job at a time."""
+    """The child process, started when it is needed; one job at a time. The higher its `niceness`, the more it leaves to searches."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int = NICENESS) -> None:
+        self._niceness = niceness
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
 
@@ -37,7 +38,8 @@ class Builder:
         if self._closed:
             raise BuildFailed("The builder is closed; nothing is built any more.")
         if self._child is None or self._child.poll() is not None:
-            self._child = subprocess.Popen([sys.executable, "-m", "retriever.builder"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            command = [sys.executable, "-m", "retriever.builder", str(self._niceness)]
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         child = self._child
         assert child.stdin is not None
         assert child.stdout is not None
@@ -59,15 +61,20 @@ class Builder:
         """Of the child, while there is one."""
         return self._child.pid if self._child and self._child.poll() is None else None
 
-    def close(self) -> None:
-        """Ends the child at once, whatever it is doing: it leaves nothing half behind."""
-        self._closed = True
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            for pipe in (self._child.stdin, self._child.stdout):
+    def rest(self) -> None:
+        """Ends the child at once, whatever it is doing: it leaves nothing half behind. The next job starts another."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+            for pipe in (child.stdin, child.stdout):
                 if pipe is not None:
                     pipe.close()
+
+    def close(self) -> None:
+        """The same for good."""
+        self._closed = True
+        self.rest()
 
 
 def do(asked: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +102,7 @@ def build_base(catalogue: Path, folder: Path) -> BaseEntry:
 
 def main() -> None:
     """Reads jobs until the input ends."""
-    os.nice(NICENESS)
+    os.nice(int(sys.argv[1]))
     jobs, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints is no answer
     waiting: list[bytes] = []

@@ -42,7 +42,7 @@ from retriever.patching import patched
 from retriever.replay import Replay
 from retriever.segments.store import SegmentStore
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
-from retriever.upkeep import Job, Seal, begun, next_job
+from retriever.upkeep import Job, Lane, Seal, begun, due
 from retriever.uploaded import UploadState, state_of
 from retriever.view import View, check_same
 from retriever.writes import Writing, existing, first_unknown, last_of_each, named
@@ -60,8 +60,12 @@ class Library:
         self.merging: set[int] = set()
         self.follows: str | None = None
         """Where the writes come from when this is a read replica, which takes no others."""
-        self.job: Job | None = None
+        self.jobs: dict[Lane, Job] = {}
+        """What is being built, one job in each lane."""
+        self.poured = 0
+        """Vectors written since the start."""
         self._killed: list[Rows] = []
+        """Versions that have died since the first of the jobs was begun."""
         self._next: View | None = None
         try:
             self.view = loading.load(self.catalogue, self.store, lenders)
@@ -101,6 +105,7 @@ class Library:
                 writing = replace(writing, view=writing.create_space(FIRST_SPACE, fingerprint, dimension, self._kind))
             view, new = writing.put(fingerprint, items, units)
             self._show(writing, view)
+        self.poured += len(items)
         return Written(self.generation, int(new.sum()), int((~new).sum()), duplicates)
 
     def put_vectors(self, space: str, fingerprint: str, ids: Sequence[str], embeddings: Floats) -> Written:
@@ -117,6 +122,7 @@ class Library:
         had = found.has(numbers)
         with self._changing() as writing:
             self._show(writing, writing.put_vectors(found, numbers, names, units))
+        self.poured += len(names)
         return Written(self.generation, int((~had).sum()), int(had.sum()), len(ids) - len(names))
 
     def patch(self, patches: Sequence[Patch]) -> Written:
@@ -262,35 +268,39 @@ class Library:
 
     # the index, which jobs build aside
 
-    def next_job(self) -> Job | None:
-        """What is most due; None when nothing is."""
-        return next_job(self.view, frozenset(self.merging), based=self.store.manifest.base is not None)
+    def due(self, *, poured: bool = False) -> list[Job]:
+        """What is to be built and is not under way, the most pressing first; `poured` while many rows are coming in."""
+        based = self.store.manifest.base is not None
+        return list(due(self.view, self.merging, self.jobs.values(), based=based, poured=poured))
 
-    def begin_job(self) -> Job | None:
-        """What is most due, begun: what it shall seal takes no more vectors. None when nothing is due or a job is running."""
-        if self.job is None and (job := self.next_job()) is not None:
-            self.job, self.view = job, begun(self.view, job)
-            self._killed.clear()
-        elif self.job is None:
+    def begin_job(self, *lanes: Lane, poured: bool = False) -> Job | None:
+        """What is most due in the free ones of `lanes` (all, when none is named), begun; None when nothing is."""
+        jobs = self.due(poured=poured)
+        job = next((job for job in jobs if job.lane not in self.jobs and (not lanes or job.lane in lanes)), None)
+        if job is not None:
+            self.begin(job)
+        elif not jobs and not self.jobs:
             self.merging.clear()
-            return None
-        else:
-            return None
-        return self.job
+        return job
+
+    def begin(self, job: Job) -> None:
+        """From now on what it shall seal takes no more vectors."""
+        if not self.jobs:
+            self._killed.clear()
+        self.jobs[job.lane], self.view = job, begun(self.view, job)
 
     def end_job(self, job: Job, built: dict[str, Any] | None, opened: Any = None) -> None:
         """Puts what was built in its place; None when the building failed, and then all stays as it is.
 
         `opened` is what `job.opened` gave in another thread, so that no write waits while large files are hashed.
         """
-        if self.job is not job:  # loaded anew meanwhile
+        if self.jobs.get(job.lane) is not job:  # loaded anew meanwhile
             if built is not None:
                 self.store.discard(job.files(built))
             return
-        killed = np.concatenate([np.empty(0, np.int64), *self._killed])
-        self.job = None
-        self._killed.clear()
+        del self.jobs[job.lane]
         if built is not None:
+            killed = np.concatenate([np.empty(0, np.int64), *self._killed])
             try:
                 opened = opened or job.opened(self.store.folder, built)
                 self.view = job.installed(self.view, self.store, built, opened, killed)
@@ -323,7 +333,7 @@ class Library:
             raise ReadOnly(f"This is a read replica of {self.follows}; send writes to the retriever that publishes there.")
         if not self._current:
             if self.catalogue.meta().generation != self.view.generation:
-                self.job, self.view = None, loading.load(self.catalogue, self.store, self._lenders)
+                self.jobs, self.view = {}, loading.load(self.catalogue, self.store, self._lenders)
             self._current = True
 
 

@@ -1,43 +1,56 @@
 """Decides what of the index is to be built next, and puts it in its place. Knows nothing of processes and threads.
 
-Vectors in memory are sealed when there are SEAL_ROWS of them. Sealed segments of about one size are merged when there are FANOUT of them,
-as in a log-structured merge tree (O'Neil et al. 1996) with tiers: each vector is built into about log(n / SEAL_ROWS, FANOUT) segments in
-its life, and a search looks into at most FANOUT - 1 of each size. A segment with many dead rows is built again without them.
+Vectors in memory are sealed when there are SEAL_ROWS of them, together with the segments right before them until SMALL_ROWS are one
+segment: that is quick, for small segments have no graph. When small segments hold GRAPH_ROWS they become one large one, which is built
+beside the quick work; large ones of about one size are merged when there are FANOUT of them, as in a log-structured merge tree (O'Neil et
+al. 1996) with tiers: each vector is built into about log(n / GRAPH_ROWS, FANOUT) graphs in its life. A segment with many dead rows is
+built again without them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from retriever.attributes import Attributes
 from retriever.identity import Identity
 from retriever.items import Rows
-from retriever.memory import Memory
 from retriever.segments.entry import Entry
+from retriever.segments.kinds import small_kind
 from retriever.segments.sealed import Sealed
 from retriever.segments.store import BaseEntry, SegmentStore
 from retriever.vectorspace import Closed, VectorSpace
 from retriever.view import View
 
-SEAL_ROWS = 4_096
-"""A scan of so many vectors costs about what a search of a large graph does."""
-FANOUT = 6
+SEAL_ROWS = 8_192
+"""A scan of so many vectors costs a third of what a search of a large graph does: they fit a processor's cache."""
+SMALL_ROWS = 32_768
+"""Of a segment that the quick seals still add to."""
+GRAPH_ROWS = 65_536
+"""From here on a graph answers sooner than a scan of the sketches does; building it takes twenty times as long."""
+POSTPONED_ROWS = 2**20
+"""While rows are poured in no graph is begun before the small segments have so many: one build then does for all of them."""
+FANOUT = 4
 MOST_DEAD = 0.25
 """Of a segment's rows, before it is built again."""
 LOG_ROWS = 50_000
 """Changed items, or a tenth of all if that is more, after which the base of attributes is built again."""
 
+Lane = Literal["quick", "long"]
+"""What takes about a second, and what may take many minutes: one of each can be under way."""
+
 
 @dataclass(frozen=True)
 class Seal:
-    """Build one segment of the vectors with versions in [lo, hi)."""
+    """Build one segment of the vectors with versions in [lo, hi), with an index of `kind`."""
 
     identity: Identity
     lo: int
     hi: int
+    kind: str
+    lane: Lane = "quick"
     whole: bool = False
     """All of the space, because somebody asked for one segment."""
 
@@ -50,7 +63,7 @@ class Seal:
             "folder": str(folder),
             "space": identity.space,
             "dimension": identity.dimension,
-            "kind": identity.kind,
+            "kind": self.kind,
             "lo": self.lo,
             "hi": self.hi,
             "threads": threads,
@@ -79,6 +92,7 @@ class Base:
     """Build the base of attributes, which then holds at least the first `since` rows of the log."""
 
     since: int
+    lane: Lane = "quick"
 
     def asked(self, catalogue: Path, folder: Path, threads: int) -> dict[str, Any]:
         """For `builder`: what the child process is to do."""
@@ -104,25 +118,31 @@ class Base:
 Job = Seal | Base
 
 
-def next_job(view: View, merging: frozenset[int], *, based: bool = True) -> Job | None:
-    """What is most due; None when nothing is. Spaces in `merging` are to become one segment each.
+def due(view: View, merging: Collection[int], running: Collection[Job], *, based: bool = True, poured: bool = False) -> Iterator[Job]:
+    """What is due, the most pressing first, apart from what is `running`. Spaces in `merging` are to become one segment each.
 
-    `based` says that there is a base of attributes on the disk: without one every start has to make it from all items.
+    `based` says that there is a base of attributes on the disk: without one every start has to make it from all items. `poured` says
+    that many rows are coming in.
     """
-    spaces = sorted(view.spaces.values(), key=lambda space: space is not view.content)
-    for space in spaces:
-        if space.identity.space in merging and not _one_segment(space):
-            return Seal(space.identity, min(part.lo for part in space.parts), _end(view, space), whole=True)
-    for space in spaces:
-        if sum(len(memory) for memory in space.memories) >= SEAL_ROWS:
-            return Seal(space.identity, _first(space), _end(view, space))
-    if view.attributes.changed_rows > max(LOG_ROWS, len(view) // 10) or (not based and len(view) > LOG_ROWS):
-        return Base(view.attributes.changed_rows)
-    for space in spaces:
-        for part in space.closed:
+    busy = [job for job in running if isinstance(job, Seal)]
+    spaces = [_Free(view, space, [job for job in busy if job.identity.space == space.identity.space]) for space in view.spaces.values()]
+    spaces.sort(key=lambda free: free.space is not view.content)
+    for free in spaces:
+        if free.space.identity.space in merging and not free.busy and not free.whole:
+            yield free.seal(min(part.lo for part in free.space.parts), free.end, whole=True)
+    for free in spaces:
+        if sum(map(len, free.memories)) >= SEAL_ROWS:
+            yield replace(free.seal(free.first(), free.end), kind=small_kind(free.space.identity.kind), lane="quick")
+    grown = view.attributes.changed_rows > max(LOG_ROWS, len(view) // 10) or (not based and len(view) > LOG_ROWS)
+    if grown and not any(isinstance(job, Base) for job in running):
+        yield Base(view.attributes.changed_rows)
+    for free in spaces:
+        if (run := free.small_run()) and (rows := _live(run)) >= (POSTPONED_ROWS if poured else GRAPH_ROWS):
+            yield free.seal(free.merged_from(run[0].lo, rows), run[-1].hi)
+    for free in spaces:
+        for part in free.closed:
             if len(part.dead) > MOST_DEAD * len(part):
-                return Seal(space.identity, part.lo, part.hi)
-    return None
+                yield free.seal(part.lo, part.hi)
 
 
 def begun(view: View, job: Job) -> View:
@@ -135,27 +155,80 @@ def begun(view: View, job: Job) -> View:
     return replace(view, spaces={**view.spaces, job.identity.space: space.frozen(job.hi)})
 
 
-def _one_segment(space: VectorSpace) -> bool:
-    return not any(len(memory) for memory in space.memories) and len(space.closed) <= 1 and not space.dead
+class _Free:
+    """A space, and of its parts those that no running job builds."""
+
+    def __init__(self, view: View, space: VectorSpace, busy: Sequence[Seal]) -> None:
+        self.space, self.busy, self._view = space, busy, view
+        self.closed = [part for part in space.closed if self._free(part.lo)]
+        self.memories = [memory for memory in space.memories if self._free(memory.lo)]
+
+    def _free(self, version: int) -> bool:
+        return not any(job.lo <= version < job.hi for job in self.busy)
+
+    def seal(self, lo: int, hi: int, *, whole: bool = False) -> Seal:
+        """Of the range, with the kind and in the lane that its rows call for."""
+        identity, large = self.space.identity, self.space.rows_between(lo, hi) >= GRAPH_ROWS
+        return Seal(identity, lo, hi, identity.kind if large else small_kind(identity.kind), "long" if large else "quick", whole)
+
+    @property
+    def whole(self) -> bool:
+        """Whether one segment holds all, of the kind that it should be."""
+        space = self.space
+        alone = not any(len(memory) for memory in space.memories) and len(space.closed) <= 1 and not space.dead
+        return alone and all(part.segment.kind == space.identity.kind or part.live < GRAPH_ROWS for part in space.closed)
+
+    @property
+    def end(self) -> int:
+        """Beyond the last version of all parts."""
+        last = self.space.memories[-1]
+        return self._view.catalogue.next_version() if len(last) else last.lo
+
+    def first(self) -> int:
+        """The version to seal the memories from: theirs, or that of small segments right before them that still can grow."""
+        lo = min(memory.lo for memory in self.memories if len(memory))
+        rows = self.space.rows_between(lo, self.end)
+        for part in self._before(lo):
+            rows += part.live
+            if not self._small(part) or rows > SMALL_ROWS:
+                break
+            lo = part.lo
+        return lo
+
+    def small_run(self) -> Sequence[Closed]:
+        """The longest row of small segments side by side, in the order of their versions."""
+        runs: list[list[Closed]] = [[]]
+        for part in self.space.closed:
+            if self._free(part.lo) and self._small(part):
+                runs[-1].append(part)
+            else:
+                runs.append([])
+        return max(runs, key=_live)
+
+    def merged_from(self, lo: int, rows: int) -> int:
+        """The version from which on to build when `rows` are built from `lo` on: that of the large segments before that are due too."""
+        before = list(self._before(lo))
+        while len(run := _run(before, rows)) >= FANOUT - 1:
+            rows += _live(run)
+            lo, before = run[-1].lo, before[len(run) :]
+        return lo
+
+    def _before(self, lo: int) -> Iterator[Closed]:
+        """The segments right before version `lo` that are free, the nearest first."""
+        for part in sorted((part for part in self.space.closed if part.lo < lo), key=lambda part: -part.lo):
+            if not self._free(part.lo):
+                return
+            yield part
+
+    def _small(self, part: Closed) -> bool:
+        return len(part) < GRAPH_ROWS or part.segment.kind != self.space.identity.kind
 
 
-def _end(view: View, space: VectorSpace) -> int:
-    """Beyond the last version of all parts."""
-    return view.catalogue.next_version() if len(space.memories[-1]) else space.memories[-1].lo
+def _live(parts: Sequence[Closed]) -> int:
+    return sum(part.live for part in parts)
 
 
-def _first(space: VectorSpace) -> int:
-    """The version from which on to build: that of the first memory, or of the segments before it that are due to be merged with it."""
-    lo = min(memory.lo for memory in space.memories if len(memory))
-    rows = sum(part.live for part in space.parts if part.lo >= lo)
-    before: Sequence[Closed | Memory] = sorted((part for part in space.closed if part.lo < lo), key=lambda part: -part.lo)
-    while len(run := _run(before, rows)) >= FANOUT - 1:
-        rows += sum(part.live for part in run)
-        lo, before = run[-1].lo, before[len(run) :]
-    return lo
-
-
-def _run(before: Sequence[Closed | Memory], rows: int) -> Sequence[Closed | Memory]:
+def _run(before: Sequence[Closed], rows: int) -> Sequence[Closed]:
     """The segments right before that are not much larger than `rows`, the nearest first."""
     small = np.array([part.live <= 2 * rows for part in before], np.bool_)
     return before[: len(before) if small.all() else int(small.argmin())]

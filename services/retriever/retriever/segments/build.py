@@ -14,7 +14,7 @@ from retriever.segments import clusters
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry
 from retriever.segments.files import GRAPH_PAD, Aside, flat_pad, write_index
-from retriever.segments.kinds import KINDS, Vectors, sketch
+from retriever.segments.kinds import KINDS, SKETCH, Vectors
 from retriever.spread import Moments
 
 PORTION = 4_096
@@ -42,7 +42,7 @@ def build(catalogue: Path, folder: Path, space: int, dimension: int, kind: str, 
         aside.write("vectors", write_index(vectors.flat, flat_pad(dimension)))
         aside.write("index", write_index(KINDS[kind].build(vectors, grouped, numbers), GRAPH_PAD, KINDS[kind].flags))
         if not KINDS[kind].lists:
-            aside.write("sketch", write_index(sketch(vectors, grouped, numbers), GRAPH_PAD))
+            aside.write("sketch", write_index(SKETCH.build(vectors, grouped, numbers), GRAPH_PAD))
         _write_rows(aside, numbers, versions)
         _write_shape(aside, grouped, Moments.of(vectors.array))
         return Entry(name, kind, lo, hi, len(numbers), aside.commit())

@@ -20,6 +20,8 @@ TRAINED_ON = 65_536
 """Vectors that the ranges or code books of quantised kinds are learned from."""
 LEAST_TRAINED = 640
 """Fewer are repeated, for a code book of 16 entries wants 39 vectors each."""
+SKETCH_LISTS = 44
+"""Clusters whose sketches a query is compared with: .98 of the ten nearest and some to spare, at 65,000 rows as at a million."""
 SKETCH_BITS = 4
 """To which a query is rounded when it is compared with sketches."""
 BLOCK = 16_384
@@ -40,7 +42,8 @@ class Kind:
     """`build(vectors, clusters, numbers)` gives the index that lies beside the vectors, `parameters(effort, selector)` those of one search.
 
     `effort(rows, n)` is what recall@n of .98 needs: candidates of a graph, lists of an inverted file (`lists`). `refine`: for each result
-    so many are fetched by their codes and scored again by their vectors; 0 for an index that reads the stored vectors themselves.
+    so many, and `spare` more, are fetched by their codes and scored again by their vectors; 0 for an index that reads the stored vectors
+    themselves.
     """
 
     build: Callable[[Vectors, Clusters, Rows], Any]
@@ -48,6 +51,11 @@ class Kind:
     effort: Callable[[int, int], int]
     lists: bool
     refine: int
+    spare: int = 0
+
+    def fetched(self, n: int) -> int:
+        """Of how many candidates the best `n` are taken."""
+        return max(1, self.refine) * n + self.spare
 
     @property
     def flags(self) -> int:
@@ -88,8 +96,8 @@ def _lists_of_products(vectors: Vectors, clusters: Clusters, numbers: Rows) -> A
     return _filled(index, vectors, numbers)
 
 
-def sketch(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
-    """About one bit for each dimension, in the lists of the clusters: what a filtered scan reads of a graph's rows.
+def _sketches(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
+    """About one bit for each dimension, in the lists of the clusters.
 
     The codes are those of RaBitQ (Gao and Long 2024) and its extension to several bits (Gao et al. 2025).
     """
@@ -99,7 +107,7 @@ def sketch(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
     return _filled(index, vectors, numbers)
 
 
-def sketch_parameters(lists: int, selector: Any) -> Any:
+def _sketch_parameters(lists: int, selector: Any) -> Any:
     parameters = faiss.IVFRaBitQSearchParameters()
     parameters.nprobe, parameters.sel, parameters.qb = lists, selector, SKETCH_BITS
     return parameters
@@ -146,9 +154,21 @@ def _lists_effort(rows: int, n: int) -> int:
     return max(8, round(4 * math.log2(max(rows, 2)) - 32))
 
 
+def _sketch_effort(rows: int, n: int) -> int:
+    return SKETCH_LISTS
+
+
 KINDS: Mapping[str, Kind] = {
     "hnsw": Kind(_graph, _graph_parameters, _graph_effort, lists=False, refine=0),
     "hnsw-sq8": Kind(_graph_of_bytes, _graph_parameters, _graph_effort, lists=False, refine=2),
     "ivf-sq8": Kind(_lists_of_bytes, _lists_parameters, _lists_effort, lists=True, refine=2),
     "ivf-pq": Kind(_lists_of_products, _lists_parameters, _lists_effort, lists=True, refine=16),
+    "ivf-rabitq": Kind(_sketches, _sketch_parameters, _sketch_effort, lists=True, refine=20, spare=400),
 }
+SKETCH = KINDS["ivf-rabitq"]
+"""What a filtered scan reads of a graph's rows, and all that a small segment has."""
+
+
+def small_kind(kind: str) -> str:
+    """Of the segments of a space of `kind` that are too small for a graph."""
+    return kind if KINDS[kind].lists else "ivf-rabitq"

@@ -17,7 +17,7 @@ from retriever.items import Bools, Floats, Rows
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry, SegmentDamaged
 from retriever.segments.files import ALIGNMENT, GRAPH_PAD, flat_pad, map_index
-from retriever.segments.kinds import KINDS, Kind, sketch_parameters
+from retriever.segments.kinds import KINDS, SKETCH, Kind
 from retriever.segments.scan import exact, ordered, padded, products
 from retriever.spread import Moments
 
@@ -25,8 +25,6 @@ SUFFIXES = ("vectors", "index", "numbers", "versions", "shape")
 """Of the files of every segment; those of graphs have a "sketch" too."""
 LEAST_LISTS = 32
 """Clusters that a probed scan looks into however small its share."""
-SKETCH_REFINE, SKETCH_SPARE = 20, 400
-"""So many rows for each result, and so many more, are scored by their vectors after their sketches were compared."""
 DENSE = 4
 """A table of all numbers in the range is kept while the range is at most this many times the rows."""
 FEW = 8
@@ -151,7 +149,7 @@ class Sealed:
         Returns scores float32 and item numbers int64, both `(q, n)`, best first, filled up with -inf and -1.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        wanted = min(max(1, self._kind.refine) * n, len(self))
+        wanted = min(self._kind.fetched(n), len(self))
         if self.lists:
             return self._scored(queries, self._index, wanted, n, self._kind.parameters(min(effort, len(self.clusters)), None))
         scores, rows = self._index.search(queries, wanted, params=self._kind.parameters(max(effort, wanted), None))
@@ -175,8 +173,8 @@ class Sealed:
         bits = allowed.bits()
         selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         if self.lists:
-            return self._scored(queries, self._index, self._kind.refine * n, n, self._kind.parameters(lists, selector))
-        return self._scored(queries, self._sketch, SKETCH_REFINE * n + SKETCH_SPARE, n, sketch_parameters(lists, selector))
+            return self._scored(queries, self._index, self._kind.fetched(n), n, self._kind.parameters(lists, selector))
+        return self._scored(queries, self._sketch, SKETCH.fetched(n), n, SKETCH.parameters(lists, selector))
 
     def _scored(self, queries: Floats, index: Any, wanted: int, n: int, parameters: Any) -> tuple[Floats, Rows]:
         """The best `n` by their vectors of the best `wanted` by their codes in an inverted file, whose ids are item numbers."""
