@@ -14,6 +14,7 @@ from retriever.backends.protocol import CONTENT, FIRST_SPACE, Ask, Backend, Patc
 from retriever.errors import (
     EmbeddingInvalid,
     GenerationNotReached,
+    ItemTooLarge,
     ItemUnknown,
     SpaceUnknown,
 )
@@ -130,6 +131,16 @@ def test_a_patch_of_an_unknown_item_patches_nothing(store: Backend) -> None:
     with pytest.raises(ItemUnknown, match="nobody"):
         store.patch([Patch("a", title="new"), Patch("nobody", title="new")])
     assert store.item("a").title == "title of a"  # type: ignore[union-attr]
+
+
+def test_a_patch_beyond_the_limit_of_attributes_is_refused_by_name_and_nothing_patched(store: Backend) -> None:
+    store.put(FIRST, [Item("full", "t", {f"a{at}": at for at in range(62)}), *items("b")], unit(rng, 2))
+    store.patch([Patch("full", attributes={"new-1": 1, "new-2": 1})])
+    with pytest.raises(ItemTooLarge, match=r"'full'.* 65 attributes.*64"):
+        store.patch([Patch("b", title="new"), Patch("full", attributes={"new-3": 1})])
+    assert store.item("b").title == "title of b"  # type: ignore[union-attr]
+    store.patch([Patch("full", attributes={"new-3": 1, "a0": None})])
+    assert len(store.item("full").attributes) == 64  # type: ignore[union-attr]
 
 
 def test_excluded_ids_never_come_and_unknown_ones_do_not_matter(store: Backend) -> None:

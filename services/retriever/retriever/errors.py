@@ -16,7 +16,7 @@ RetrieverError
 ├── LineRefused           a line of a bulk write; the lines before it are stored
 ├── GenerationNotReached  this store is older than what was asked for
 ├── FilterUnsupported     the backend can not evaluate this filter exactly
-├── ItemTooLarge          the backend has no room for an item of this size
+├── ItemTooLarge          more attributes than an item may have, or than the backend has room for
 ├── LocalOnly             not answered while items are in Milvus
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
@@ -114,7 +114,7 @@ class FilterUnsupported(RetrieverError):
 
 
 class ItemTooLarge(RetrieverError):
-    """The backend can not hold an item with so many or so long values."""
+    """An item with more attributes than one may have, or with more or longer values than the backend can hold."""
 
 
 class LocalOnly(RetrieverError):

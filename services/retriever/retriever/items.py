@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 AttributeValue = bool | int | float | str | tuple[str, ...]
+MAX_ATTRIBUTES = 64
+"""That an item may have: the contract's limit, which a patch could otherwise go past little by little."""
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

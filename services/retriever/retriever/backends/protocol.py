@@ -190,7 +190,10 @@ class Backend(Protocol):
         """
 
     def patch(self, patches: Sequence[Patch]) -> Written:
-        """Applies merge patches in order. Raises ItemUnknown naming the first id that is no item; then nothing is patched."""
+        """Applies merge patches in order, all or none.
+
+        Raises ItemUnknown naming the first id that is no item, ItemTooLarge naming the first that would have more than MAX_ATTRIBUTES.
+        """
 
     def delete(self, ids: Sequence[str]) -> Written:
         """Removes items with their vectors in all spaces; ids that are no items are told in `unknown` and no error."""
