@@ -28,7 +28,9 @@ class Settings(ServiceSettings):
         description="Whether an acknowledged write is on the disk (survives loss of power) or with the system (survives kill -9 only).",
     )
     index_kind: str = Field(
-        default="hnsw", pattern="^(hnsw|ivf-sq8|ivf-pq)$", description="Kind of index of the first vector space; others name theirs."
+        default="hnsw",
+        pattern="^(hnsw|hnsw-sq8|ivf-sq8|ivf-pq|ivf-rabitq)$",
+        description="Kind of index of the first vector space; others name theirs.",
     )
     build_threads: int = Field(default=1, ge=1, le=64, description="Threads of the process that builds segments beside the service.")
     publish_url: str = Field(
