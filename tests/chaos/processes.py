@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
+from tests.chaos.preloaded import Forked
 
 from servicekit.settings import environment_with
 
@@ -29,15 +30,23 @@ def environment(state: Path, **settings: str) -> dict[str, str]:
     return environment_with(RETRIEVER_STATE_DIR=str(state), OMP_NUM_THREADS="1", **said)
 
 
-class Retriever:
-    """A process over the folder `state`, and a client of it. What it logs is in `state.log` beside the folder."""
+def command(environment: dict[str, str], log: Path, module: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    """`python -m module` with its output added to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen([sys.executable, "-m", module, *arguments], env=environment, stdout=output, stderr=output)
 
-    def __init__(self, state: Path, **settings: str) -> None:
+
+class Retriever:
+    """A process over the folder `state`, and a client of it. What it logs is in `state.log` beside the folder.
+
+    A `preloaded` one starts sooner; whatever it does then is the same.
+    """
+
+    def __init__(self, state: Path, preloaded: bool = False, **settings: str) -> None:
         self.started, self.log = time.time(), state.with_suffix(".log")
         self.port = free_port()
-        with self.log.open("ab") as log:
-            said = environment(state, port=str(self.port), **settings)
-            self.process = subprocess.Popen([sys.executable, "-m", "retriever"], env=said, stdout=log, stderr=log)
+        said = environment(state, port=str(self.port), **settings)
+        self.process = Forked("retriever", (), said, self.log) if preloaded else command(said, self.log, "retriever")
         self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=GENEROUS_S, trust_env=False)
 
     def wait_ready(self) -> "Retriever":
@@ -87,9 +96,9 @@ def wait_until(holds: Callable[[], bool], otherwise: str) -> None:
 
 
 @contextmanager
-def running(state: Path, **settings: str) -> Iterator[Retriever]:
+def running(state: Path, preloaded: bool = False, **settings: str) -> Iterator[Retriever]:
     """Ready inside, gone after."""
-    retriever = Retriever(state, **settings)
+    retriever = Retriever(state, preloaded, **settings)
     try:
         yield retriever.wait_ready()
     finally:

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import Future
@@ -12,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.chaos.acknowledged import ENCODERS, Writer, left_over, lines
+from tests.chaos.preloaded import Forked
 from tests.chaos.processes import GENEROUS_S, Retriever, alive, environment, running, wait_until
 
 WRITES: dict[str, float] = {"put": 10, "delete": 2, "patch": 2, "upload": 1}
@@ -42,10 +41,8 @@ def _begin(writer: Writer, retriever: Retriever, weights: dict[str, float]) -> "
     return done
 
 
-def snapshot(state: Path, command: str, url: Path, *more: str) -> "subprocess.Popen[bytes]":
-    with (state.parent / "snapshot.log").open("ab") as log:
-        asked = [sys.executable, "-m", "retriever.snapshot", command, str(url), *more]
-        return subprocess.Popen(asked, env=environment(state), stdout=log, stderr=log)
+def snapshot(state: Path, asked: str, url: Path) -> Forked:
+    return Forked("retriever.snapshot", (asked, str(url)), environment(state), state.parent / "snapshot.log")
 
 
 @pytest.mark.timeout(600)
@@ -55,7 +52,7 @@ def test_every_acknowledged_write_survives_kill_9_and_nothing_is_halved(phase: s
     state, url, writer = tmp_path / "state", tmp_path / "snapshots", Writer(len(phase))
     taking = None
     for kill in range(kills):
-        with running(state) as retriever:
+        with running(state, preloaded=kill > 0) as retriever:
             assert not left_over(state, retriever.started)
             writer.check(retriever.client)
             written = _begin(writer, retriever, weights)
