@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from servicekit.settings import NO_TELEMETRY
 
@@ -26,6 +27,11 @@ LOCAL_PROCESSES = {
 
 
 os.environ.update(NO_TELEMETRY)  # before any test imports a library that would read it then
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")  # as the services have it; more threads than cores only wait for each other
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy one is no failure
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -5,12 +5,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from hypothesis import settings
 from tests.fakes.memory_backend import MemoryBackend
 from tests.unit.retriever.serving import serving
-
-settings.register_profile("any machine", deadline=None)  # a busy machine is no failure
-settings.load_profile("any machine")
 
 
 @pytest.fixture
