@@ -1,6 +1,7 @@
 """A space as seen from the centre of the catalogue: how alike items are. Knows nothing of queries and storage."""
 
 from dataclasses import dataclass
+from typing import Generic
 
 import numpy as np
 
@@ -8,8 +9,9 @@ from retriever.allowed import Allowed
 from retriever.bitmaps import of_numbers
 from retriever.centre import SAME, Centre
 from retriever.items import Floats, Rows
+from retriever.nearness import A, Space
 from retriever.segments.flat import MANY_QUERIES
-from retriever.vectorspace import EXACT_ROWS, VectorSpace
+from retriever.vectorspace import EXACT_ROWS
 
 WIDER = 4
 """As many times more candidates, because nearest from the origin is not quite nearest from the centre."""
@@ -18,11 +20,11 @@ BLOCK = 2**22
 
 
 @dataclass(frozen=True)
-class Centred:
+class Centred(Generic[A]):
     """A space seen from a centre, without a second copy of its vectors: with unit t the cosine is (t.e - t.mu) / |e - mu|."""
 
     centre: Centre
-    space: VectorSpace
+    space: Space[A]
 
     def seen(self, rows: Rows) -> Floats:
         """Unit vectors `(n, dim)` of the items `rows` from the centre."""
@@ -36,14 +38,14 @@ class Centred:
         cosines: Floats = np.where(lengths > SAME, away / np.maximum(lengths, SAME), 0.0).astype(np.float32)
         return cosines
 
-    def nearest(self, seen: Floats, n: int, among: Rows) -> tuple[Floats, Rows]:
+    def nearest(self: "Centred[Allowed]", seen: Floats, n: int, among: Rows) -> tuple[Floats, Rows]:
         """Of the rows `among` the `n` with the largest cosine for each vector `(q, dim)`; cosines and rows `(q, m)`, m <= n, best first."""
         n = min(n, len(among))
         scores, found = np.empty((len(seen), n), np.float32), np.empty((len(seen), n), np.int64)
         if n == 0 or not len(seen):
             return scores, found
         if len(among) > EXACT_ROWS:
-            return self._nearest_of_candidates(seen, n, among)
+            return self.nearest_of_candidates(seen, n, Allowed(of_numbers(among)))
         step = max(1, BLOCK // len(among))
         for start in range(0, len(seen), step):
             table = self._table(seen[start : start + step], among)
@@ -59,8 +61,8 @@ class Centred:
         table: Floats = seen @ vectors.T
         return table
 
-    def _nearest_of_candidates(self, seen: Floats, n: int, among: Rows) -> tuple[Floats, Rows]:
-        allowed = Allowed(of_numbers(among))
+    def nearest_of_candidates(self, seen: Floats, n: int, allowed: A) -> tuple[Floats, Rows]:
+        """The same of those that are nearest from the origin; -inf and -1 fill up."""
         scores, found = np.full((len(seen), n), -np.inf, np.float32), np.full((len(seen), n), -1, np.int64)
         candidates = self.space.search(seen, WIDER * n, allowed).numbers
         for query, rows in enumerate(candidates):

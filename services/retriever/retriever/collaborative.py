@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 
+from retriever.allowed import Allowed
 from retriever.centred import Centred
 from retriever.items import Bools, Doubles, Rows
 from retriever.loans import Loans
@@ -40,7 +41,7 @@ class Collaborative:
     loans: Loans
 
     @classmethod
-    def over(cls, upload: Upload, lenders: int, centred: Centred, ids: Sequence[tuple[int, str]], live: Bools) -> Self | None:
+    def over(cls, upload: Upload, lenders: int, centred: Centred[Allowed], ids: Sequence[tuple[int, str]], live: Bools) -> Self | None:
         """Of all rows, of which the living ones' `ids` are given; None for an empty space. Each cold item gets `lenders` lenders."""
         if not isinstance(upload.content, Neighbours | Vectors):
             return None
@@ -49,7 +50,7 @@ class Collaborative:
         empty = cls(upload, upload.content, number_of, np.empty(0, np.int64), Loans.none(lenders))
         return empty.changed(centred, ids, live)
 
-    def changed(self, centred: Centred, changed: Sequence[tuple[int, str]], live: Bools) -> Self:
+    def changed(self, centred: Centred[Allowed], changed: Sequence[tuple[int, str]], live: Bools) -> Self:
         """With the rows and ids of what came or has another vector now, and `live` `(count,)` as it is now."""
         number = np.full(len(live), COLD, np.int64)
         number[: len(self.number)] = self.number

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retriever.items import Bools, Doubles, Rows
+from retriever.nearness import A
 from retriever.sources import Source
 
 
@@ -32,7 +33,7 @@ def union(proposed: Iterable[Iterable[Rows]], count: int) -> Rows:
     return np.flatnonzero(mask)
 
 
-def fuse(sources: Mapping[str, Source], weights: Mapping[str, float], pool: Rows) -> Fused:
+def fuse(sources: Mapping[str, Source[A]], weights: Mapping[str, float], pool: Rows) -> Fused:
     """Scores the rows of `pool` exactly in every source."""
     raw = {name: source.raw(pool) for name, source in sources.items()}
     standard = {name: source.spread.standard(raw[name]) for name, source in sources.items()}

@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.allowed import Allowed
 from retriever.centred import Centred
 from retriever.items import Bools, Doubles, Floats, Rows
 
@@ -33,7 +34,7 @@ class Loans:
     def none(cls, p: int) -> Self:
         return cls(np.empty(0, np.int64), np.empty((0, p), np.int32), np.empty(0, np.float32))
 
-    def changed(self, centred: Centred, warm: Bools, cold: Bools, new: Rows) -> "Loans":
+    def changed(self, centred: Centred[Allowed], warm: Bools, cold: Bools, new: Rows) -> "Loans":
         """For the present `warm` and `cold` rows `(count,)`, of which `new` have just come or moved; only what changed is searched."""
         rows = np.flatnonzero(cold)
         lenders = np.full((len(rows), self.lenders.shape[1]), NOBODY, np.int32)
@@ -74,7 +75,7 @@ def _mean_lent(lenders: NDArray[np.int32], scores: Doubles) -> Doubles:
     return means
 
 
-def _beaten(centred: Centred, cold: Rows, weakest: Floats, arrived: Rows) -> Bools:
+def _beaten(centred: Centred[Allowed], cold: Rows, weakest: Floats, arrived: Rows) -> Bools:
     """Which cold rows one of the warm rows that `arrived` may be nearer to than their weakest lender."""
     if not len(cold) or not len(arrived):
         return np.zeros(len(cold), np.bool_)
@@ -83,7 +84,7 @@ def _beaten(centred: Centred, cold: Rows, weakest: Floats, arrived: Rows) -> Boo
     return beaten
 
 
-def _search(centred: Centred, rows: Rows, warm: Rows, p: int) -> tuple[NDArray[np.int32], Floats]:
+def _search(centred: Centred[Allowed], rows: Rows, warm: Rows, p: int) -> tuple[NDArray[np.int32], Floats]:
     scores, found = centred.nearest(centred.seen(rows), p, warm)
     lenders = np.full((len(rows), p), NOBODY, np.int32)
     lenders[:, : found.shape[1]] = np.sort(found, axis=1)  # summed in this order, the same lenders give exactly the same mean

@@ -5,15 +5,14 @@ Every source with something to say proposes its own best rows; every proposed ro
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Protocol
 
 from retriever.errors import EmbeddingInvalid, NothingToRetrieve
 from retriever.filters import Expression
 from retriever.fusion import first_places, fuse, union
 from retriever.items import Doubles, Item, Rows
-from retriever.sources import Content, LikedTogether, Prior, Query, Similar, Source
-from retriever.view import View
+from retriever.nearness import A, Space
+from retriever.sources import Query, Source
 from servicekit.context import stage
 
 
@@ -50,23 +49,61 @@ class Found:
 
 @dataclass(frozen=True)
 class Answer:
-    """Candidates, best first. `searched` rows passed filter and exclusions, `scored` of them were proposed."""
+    """Candidates, best first. `searched` rows passed filter and exclusions, `scored` of them were proposed.
+
+    `fingerprint` is that of the content space, None while there is none.
+    """
 
     found: Sequence[Found]
     unknown_liked: Sequence[str]
     searched: int
     scored: int
+    fingerprint: str | None
 
 
-def retrieve(view: View, question: Question, proposals: int) -> Answer:
+class Stock(Protocol[A]):
+    """Items and spaces at one moment, as `retrieve` asks them. Rows are numbers of items, and mean nothing after the request.
+
+    `retriever.view.View` is one over this machine's index, `retriever.backends.milvus.stock.MilvusStock` one over Milvus.
+    """
+
+    @property
+    def count(self) -> int:
+        """More than the largest row so far."""
+
+    @property
+    def content(self) -> Space[A] | None: ...
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the content space."""
+
+    def __len__(self) -> int:
+        """Items."""
+
+    def numbers(self, ids: Sequence[str], /) -> Rows:
+        """The rows of those `ids` that have a vector in the content space, each once, in their order."""
+
+    def ids(self, rows: Sequence[int], /) -> Sequence[str]: ...
+
+    def items(self, rows: Sequence[int], /) -> Mapping[int, Item]:
+        """Those of `rows` that are still there."""
+
+    def allowed(self, expression: Expression | None, excluded: Sequence[str], /) -> A:
+        """The items with a vector in the content space that meet `expression` and whose ids are not `excluded`."""
+
+    def sources(self, queries: Sequence[Query], liked: Rows, /) -> Mapping[str, Callable[[], Source[A] | None]]:
+        """What makes each source for the question; None when it has nothing to go by."""
+
+
+def retrieve(view: Stock[A], question: Question, proposals: int) -> Answer:
     """The best `question.k` items; each source proposes `proposals` rows.
 
     Raises NothingToRetrieve when no source with a positive weight has anything to go by, EmbeddingInvalid for a wrong dimension.
     """
     with stage("filter"):
         liked = view.numbers(question.liked)
-        excluded = np.concatenate((liked, view.numbers(question.exclude)))
-        allowed = view.allowed(question.filter, excluded)
+        allowed = view.allowed(question.filter, (*question.liked, *question.exclude))
     with stage("prepare"):
         sources = speaking(view, question, liked)
     with stage("search"):
@@ -89,33 +126,27 @@ def retrieve(view: View, question: Question, proposals: int) -> Answer:
         ]
     known = set(view.ids(liked.tolist()))
     unknown = [name for name in dict.fromkeys(question.liked) if name not in known]
-    return Answer(found, unknown, allowed.count, len(pool))
+    return Answer(found, unknown, allowed.count, len(pool), view.fingerprint)
 
 
-def speaking(view: View, question: Question, liked: Rows) -> dict[str, Source]:
+def speaking(view: Stock[A], question: Question, liked: Rows) -> dict[str, Source[A]]:
     """The sources that have a positive weight and something to go by."""
     _check_dimensions(view, question.queries)
-    queries = question.queries if view.living.count else ()
-    made: dict[str, Callable[[], Source | None]] = {
-        "content": lambda: Content(view, queries) if queries else None,
-        "similar": lambda: Similar(view, liked) if len(liked) else None,
-        "collaborative": lambda: LikedTogether.of_liked(view, liked) or LikedTogether.of_queries(view, queries),
-        "popular": lambda: Prior(view) if view.popular and view.living.count else None,
-    }
+    made = view.sources(question.queries, liked)
     wanted = {name: make() for name, make in made.items() if question.weights.get(name, 0.0) > 0}
     if sources := {name: source for name, source in wanted.items() if source is not None}:
         return sources
     raise NothingToRetrieve(_why_nothing(view, question))
 
 
-def _said(source: Source, rows: Rows, raw: Doubles, standard: Doubles, own: Rows) -> list[Said]:
+def _said(source: Source[A], rows: Rows, raw: Doubles, standard: Doubles, own: Rows) -> list[Said]:
     finders = source.found_by(rows) if len(rows) else []
     rank_of = dict(zip(own.tolist(), range(1, len(own) + 1), strict=True))
     ranks = map(rank_of.get, rows.tolist())
     return [Said(float(raw[at]), float(standard[at]), rank, finder) for at, (rank, finder) in enumerate(zip(ranks, finders, strict=True))]
 
 
-def _check_dimensions(view: View, queries: Sequence[Query]) -> None:
+def _check_dimensions(view: Stock[A], queries: Sequence[Query]) -> None:
     dimension = view.content.dimension if view.content else 0
     for query in queries:
         if dimension and len(query.embedding) != dimension:
@@ -125,7 +156,7 @@ def _check_dimensions(view: View, queries: Sequence[Query]) -> None:
             )
 
 
-def _why_nothing(view: View, question: Question) -> str:
+def _why_nothing(view: Stock[A], question: Question) -> str:
     if not len(view):
         return "The catalogue is empty; add items with PUT /v1/items first."
     wanted = ", ".join(f"{name} {weight:g}" for name, weight in question.weights.items()) or "none"

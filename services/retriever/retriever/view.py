@@ -5,7 +5,7 @@ while readers use this one, and what they see changes in one assignment. Titles,
 a write may be a moment ahead: an item that was deleted since is left out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -24,6 +24,7 @@ from retriever.filters import EVERYTHING, Expression
 from retriever.identity import Identity, Meta
 from retriever.items import Bools, Item, Rows
 from retriever.popular import Popular
+from retriever.sources import Content, LikedTogether, Prior, Query, Similar, Source
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
 from retriever.vectorspace import VectorSpace
 
@@ -60,7 +61,7 @@ class View:
         return None if self.meta.content is None else self.spaces[self.meta.content]
 
     @cached_property
-    def centred(self) -> Centred:
+    def centred(self) -> Centred[Allowed]:
         """The content space from the centre; there must be one."""
         assert self.content is not None
         return Centred(self.centre, self.content)
@@ -101,9 +102,24 @@ class View:
         if self.content is not None and self.dimension_of(fingerprint) is None:
             check_same(fingerprint, self.content.identity)
 
-    def allowed(self, expression: Expression | None, excluded: Rows) -> Allowed:
-        """The living items that meet `expression` and are not `excluded`."""
-        narrowed = self.narrowed(expression, excluded)
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the content space."""
+        return self.content.identity.fingerprint if self.content else None
+
+    def sources(self, queries: Sequence[Query], liked: Rows) -> Mapping[str, Callable[[], Source[Allowed] | None]]:
+        """See `retrieval.Stock.sources`."""
+        queries, content = queries if self.living.count else (), self.content
+        return {
+            "content": lambda: Content(content, queries) if content and queries else None,
+            "similar": lambda: Similar(self, liked) if len(liked) else None,
+            "collaborative": lambda: LikedTogether.of_liked(self, liked) or LikedTogether.of_queries(self, queries),
+            "popular": lambda: Prior(self) if self.popular and self.living.count else None,
+        }
+
+    def allowed(self, expression: Expression | None, excluded: Sequence[str]) -> Allowed:
+        """The living items that meet `expression` and whose ids are not `excluded`."""
+        narrowed = self.narrowed(expression, self.numbers(excluded))
         if narrowed is None:
             return self.living
         return narrowed if len(self.living.numbers) == len(self) else Allowed(narrowed.numbers & self.living.numbers)
