@@ -14,10 +14,7 @@ from retriever.bitmaps import of_numbers
 from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.plan import FlatPart
 from retriever.segments.flat import FlatSegment
-from retriever.spread import Moments
-
-PORTION = 8_192
-"""Vectors added up at once."""
+from retriever.spread import Moments, Tally
 
 
 class Column:
@@ -39,43 +36,26 @@ class Column:
         return values
 
 
-class Sums:
-    """The moments of the first rows of a segment, added up when somebody asks and kept: an import that nobody reads costs nothing."""
-
-    def __init__(self) -> None:
-        self._kept = Moments.none()
-
-    def of(self, segment: FlatSegment, known: int) -> Moments:
-        """Of the first `known` rows."""
-        kept = self._kept  # one reader's sum may replace another's; both are right
-        if kept.count > known:
-            return Moments.of(segment.take(np.arange(known)))
-        for start in range(kept.count, known, PORTION):
-            kept = kept.plus(Moments.of(segment.take(np.arange(start, min(start + PORTION, known)))))
-        self._kept = kept
-        return kept
-
-
 @dataclass(frozen=True, eq=False)
 class Memory:
     """Rows `(known,)`, of which `alive` `(known,)` are the item's present vector. Versions ascend from `lo` on.
 
-    `total` `(dim,)` float64 is the sum of the living vectors, `buried` the moments of the dead ones.
+    `total` `(dim,)` float64 is the sum of the living vectors.
     """
 
     lo: int
     segment: FlatSegment
     _numbers: Column
     _versions: Column
-    _sums: Sums
+    _tally: Tally
     known: int
     alive: Bools
     total: Doubles
-    buried: Moments
 
     @classmethod
     def empty(cls, lo: int, dimension: int) -> Self:
-        return cls(lo, FlatSegment(), Column(), Column(), Sums(), 0, np.zeros(0, np.bool_), np.zeros(dimension), Moments.none())
+        segment = FlatSegment()
+        return cls(lo, segment, Column(), Column(), Tally(segment.take), 0, np.zeros(0, np.bool_), np.zeros(dimension))
 
     def __len__(self) -> int:
         """Rows, dead ones too."""
@@ -111,13 +91,12 @@ class Memory:
             return self
         alive = self.alive.copy()
         alive[places] = False
-        died = Moments.of(self.segment.take(places))
-        return replace(self, alive=alive, total=self.total - died.total, buried=self.buried.plus(died))
+        return replace(self, alive=alive, total=self.total - self.segment.take(places).sum(axis=0, dtype=np.float64))
 
     @cached_property
     def moments(self) -> Moments:
         """Of the living vectors."""
-        return self._sums.of(self.segment, self.known).minus(self.buried)
+        return self._tally.of(of_numbers(np.flatnonzero(self.alive)))
 
     def locate(self, numbers: Rows) -> Rows:
         """The living row of each of `numbers`, or -1."""

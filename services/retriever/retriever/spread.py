@@ -1,11 +1,14 @@
 """Mean and standard deviation of a source's scores over the whole space. Knows nothing of what the scores mean."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from pyroaring import BitMap
 
-from retriever.items import Doubles, Floats
+from retriever.bitmaps import rows_of
+from retriever.items import Doubles, Floats, Rows
 
 FLAT_COSINE = 1e-5
 """Cosines that spread less than this differ by float32 rounding only."""
@@ -89,3 +92,29 @@ class Moments:
         square = float(wide @ np.einsum("ij,j->i", self.outer, wide)) / self.count
         std = max(0.0, square - mean * mean) ** 0.5
         return Spread(mean, std if std > FLAT_COSINE else 0.0)
+
+
+class Tally:
+    """The moments of a set of vectors that changes, added up when somebody asks and kept: a write that nobody reads costs nothing.
+
+    `take(rows)` gives the vectors of rows, which never change.
+    """
+
+    def __init__(self, take: Callable[[Rows], Floats]) -> None:
+        self._take = take
+        self._kept = BitMap(), Moments.none()
+
+    def of(self, rows: BitMap) -> Moments:
+        """Of the vectors of `rows`."""
+        counted, moments = self._kept  # one reader's sum may replace another's; both are right
+        for block in self._blocks(rows - counted):
+            moments = moments.plus(block)
+        for block in self._blocks(counted - rows):
+            moments = moments.minus(block)
+        self._kept = rows, moments
+        return moments
+
+    def _blocks(self, rows: BitMap) -> Iterator[Moments]:
+        places = rows_of(rows)
+        for start in range(0, len(places), BLOCK):
+            yield Moments.of(self._take(places[start : start + BLOCK]))

@@ -13,14 +13,14 @@ import numpy as np
 from pyroaring import BitMap
 
 from retriever.allowed import Allowed
-from retriever.bitmaps import of_numbers
+from retriever.bitmaps import of_numbers, rows_of
 from retriever.identity import Identity
 from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.memory import Memory
 from retriever.plan import Found, SealedPart, search
 from retriever.segments.flat import inner_products
 from retriever.segments.sealed import Sealed
-from retriever.spread import Moments
+from retriever.spread import BLOCK, Moments, Tally
 
 EXACT_ROWS = 65_536
 """Up to so many vectors recommendations are computed exactly."""
@@ -28,16 +28,23 @@ EXACT_ROWS = 65_536
 
 @dataclass(frozen=True, eq=False)
 class Closed:
-    """A sealed segment, which of its item numbers are dead, and the moments of their vectors."""
+    """A sealed segment, which of its item numbers are dead, and the sum of their vectors `(dim,)`."""
 
     segment: Sealed
     dead: BitMap
-    buried: Moments
+    buried: Doubles
+    _tally: Tally
 
     @classmethod
     def of(cls, segment: Sealed, dead: BitMap) -> Self:
-        rows = segment.locate(np.fromiter(dead, np.int64, len(dead)))
-        return cls(segment, dead, Moments.of(segment.vectors[rows]) if len(rows) else Moments.none())
+        def take(numbers: Rows) -> Floats:
+            taken: Floats = segment.vectors[segment.locate(numbers)]
+            return taken
+
+        numbers, buried = rows_of(dead), np.zeros(segment.vectors.shape[1])
+        for start in range(0, len(numbers), BLOCK):
+            buried += take(numbers[start : start + BLOCK]).sum(axis=0, dtype=np.float64)
+        return cls(segment, dead, buried, Tally(take))
 
     def __len__(self) -> int:
         return len(self.segment)
@@ -79,18 +86,18 @@ class Closed:
 
     def without(self, numbers: Rows) -> "Closed":
         dead = self.dead | of_numbers(numbers)
-        return replace(self, dead=dead, buried=self.buried.plus(Moments.of(self.segment.vectors[self.segment.locate(numbers)])))
+        died = self.segment.vectors[self.segment.locate(numbers)]
+        return replace(self, dead=dead, buried=self.buried + died.sum(axis=0, dtype=np.float64))
 
     @property
     def total(self) -> Doubles:
         """The sum of the living vectors `(dim,)`."""
-        whole = self.segment.moments.total
-        return whole - self.buried.total if self.buried.count else whole
+        return self.segment.moments.total - self.buried
 
     @cached_property
     def moments(self) -> Moments:
         """Of the living vectors."""
-        return self.segment.moments.minus(self.buried)
+        return self.segment.moments.minus(self._tally.of(self.dead))
 
 
 @dataclass(frozen=True, eq=False)

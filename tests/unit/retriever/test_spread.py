@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retriever.spread import Moments, Spread
+from retriever.bitmaps import of_numbers
+from retriever.spread import Moments, Spread, Tally
 
 
 def units(rng: np.random.Generator, count: int, dim: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -48,3 +49,17 @@ def test_standard_scores_have_mean_0_and_deviation_1(scores: list[float]) -> Non
     if (spread := Spread.of(raw)).std > 1e-3:
         standard = spread.standard(raw)
         assert (standard.mean(), standard.std()) == (pytest.approx(0, abs=1e-9), pytest.approx(1))
+
+
+@given(seed=st.integers(0, 2**32), turns=st.lists(st.integers(0, 40), min_size=1, max_size=6))
+def test_a_tally_of_a_set_that_changes_is_the_sum_over_what_is_in_it(seed: int, turns: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = units(rng, 40, 5)
+    tally = Tally(lambda rows: vectors[rows])
+    for count in turns:
+        rows = rng.choice(40, count, replace=False)
+        told, anew = tally.of(of_numbers(rows)), Moments.of(vectors[rows])
+        assert told.count == count
+        if count:
+            assert np.allclose(told.total, anew.total)
+            assert np.allclose(told.outer, anew.outer)
