@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.chaos.model import OPERATIONS, RECALL, Model, small_sizes
+from tests.chaos import reading
+from tests.chaos.model import OPERATIONS, run
+from tests.chaos.sizes import small_sizes
+from tests.chaos.trial import Trial
 
+RECALL = 0.95
 SEEDS, OPERATIONS_EACH = (11, 12, 13, 14), 5_000
 
 
@@ -13,27 +17,28 @@ SEEDS, OPERATIONS_EACH = (11, 12, 13, 14), 5_000
 def test_a_library_holds_and_finds_what_plain_dicts_do(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """20,000 operations in all."""
     with small_sizes():
-        model = Model(tmp_path, seed)
+        trial = Trial(tmp_path, seed)
         try:
-            model.run(OPERATIONS_EACH)
+            run(trial, OPERATIONS_EACH)
         finally:
-            model.close()
+            trial.close()
     with capsys.disabled():
-        print(f"\nseed {seed}: {model.done} operations, recall {model.recall:.4f} of approximate searches")
-    assert model.recall >= RECALL
-    assert model.did.keys() >= OPERATIONS.keys(), "some operation never came"
-    assert model.plans.keys() >= {"exact", "graph"}, "some way to search was never taken"
-    assert model.plans.keys() & {"probed", "ivf"}, "no filter was ever searched approximately"
-    assert sum(model.damages.values()) > 10
+        print(f"\nseed {seed}: {trial.done} operations, recall {trial.recall:.4f} of approximate searches")
+    assert trial.done == OPERATIONS_EACH
+    assert trial.recall >= RECALL
+    assert trial.did.keys() >= OPERATIONS.keys(), "some operation never came"
+    assert trial.plans.keys() >= {"exact", "graph"}, "some way to search was never taken"
+    assert trial.plans.keys() & {"probed", "ivf"}, "no filter was ever searched approximately"
+    assert sum(trial.damages.values()) > 10
 
 
 def test_the_model_notices_a_vector_that_is_lost(tmp_path: Path) -> None:
     """The check itself: with one item fewer in its truth the comparison fails."""
     with small_sizes():
-        model = Model(tmp_path, 1)
-        model.run(100)
-        space = model.truth.spaces[model.truth.content or ""]
+        trial = Trial(tmp_path, 1)
+        run(trial, 100)
+        space = trial.truth.spaces[trial.truth.content or ""]
         space.vectors.pop(next(iter(space.vectors)))
         with pytest.raises(AssertionError):
-            model.compare()
-        model.close()
+            reading.compare(trial)
+        trial.close()

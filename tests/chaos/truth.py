@@ -114,5 +114,9 @@ def hits(ids: Sequence[str], truth: dict[str, float], n: int) -> tuple[int, int]
 
 def same_vectors(found: Floats, expected: Sequence[Floats | None]) -> Bools:
     """For each row of `found` whether it is the expected vector, or NaN where there is none."""
-    pairs = zip(found, expected, strict=True)
-    return np.array([np.isnan(row).all() if vector is None else np.allclose(row, vector, atol=1e-6) for row, vector in pairs])
+    wanted = np.full_like(found, np.nan)
+    for row, vector in enumerate(expected):
+        if vector is not None:
+            wanted[row] = vector
+    near: Bools = np.all(np.isclose(found, wanted, atol=1e-6, equal_nan=True), axis=1)
+    return near
