@@ -28,6 +28,10 @@ class Allowed:
         """The allowed item numbers, ascending; read-only."""
         return self._rows
 
+    def every(self, step: int, first: int) -> Rows:
+        """Of the allowed item numbers, ascending, the one at the place `first` and each that lies a multiple of `step` after it."""
+        return np.fromiter((self.numbers[place] for place in range(first, self.count, step)), np.int64)
+
     def bits(self) -> Bits:
         """Packed, lowest bit first: bit i says whether number i is allowed. Read-only; everything beyond its end is not allowed."""
         return self._bits

@@ -5,30 +5,33 @@ Its rows lie in the order of their clusters, so that the vectors near a query al
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.allowed import Allowed
+from retriever.bitmaps import rows_of
 from retriever.items import Bools, Floats, Rows
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry, SegmentDamaged
 from retriever.segments.files import ALIGNMENT, GRAPH_PAD, flat_pad, map_index
 from retriever.segments.kinds import KINDS, SKETCH, Kind
+from retriever.segments.probing import chosen, probed
 from retriever.segments.scan import exact, ordered, padded, products
 from retriever.spread import Moments
 
 SUFFIXES = ("vectors", "index", "numbers", "versions", "shape")
 """Of the files of every segment; those of graphs have a "sketch" too."""
-LEAST_LISTS = 32
-"""Clusters that a probed scan looks into however small its share."""
 DENSE = 4
 """A table of all numbers in the range is kept while the range is at most this many times the rows."""
 FEW = 8
 """Fewer allowed rows than one in this many are looked up, more are found by a look at every row."""
+COUNTED = 16
+"""Where that many are allowed, they are counted in each cluster from one row in so many."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,29 @@ class Sealed:
             return np.sort(found[found >= 0])
         return np.flatnonzero(self.marked(allowed))
 
+    @cached_property
+    def _cluster_of(self) -> NDArray[np.uint16 | np.uint32]:
+        """The cluster of each local row."""
+        of = np.arange(len(self.clusters), dtype=np.uint16 if len(self.clusters) < 2**16 else np.uint32)
+        return np.repeat(of, np.diff(self.clusters.starts))
+
+    @cached_property
+    def _spreads(self) -> WeakKeyDictionary[Allowed, Rows]:
+        return WeakKeyDictionary()
+
+    def spread(self, allowed: Allowed) -> Rows:
+        """About how many allowed rows each cluster has `(c,)`; 0 only where there is none."""
+        if (known := self._spreads.get(allowed)) is None:
+            known = self._spreads[allowed] = self._counted(allowed)
+        return known
+
+    def _counted(self, allowed: Allowed) -> Rows:
+        if allowed.count * FEW < len(self):
+            found = self.locate(rows_of(allowed.numbers))
+            return np.bincount(self._cluster_of[found[found >= 0]], minlength=len(self.clusters))
+        there = self._cluster_of[::COUNTED][allowed.has(self.numbers[::COUNTED])]
+        return np.maximum(COUNTED * np.bincount(there, minlength=len(self.clusters)), 1)
+
     def marked(self, allowed: Allowed) -> Bools:
         """For each local row whether it is allowed."""
         return allowed.bools(int(self.numbers.max()) + 1)[self.numbers]
@@ -151,7 +177,8 @@ class Sealed:
         queries = np.ascontiguousarray(queries, np.float32)
         wanted = min(self._kind.fetched(n), len(self))
         if self.lists:
-            return self._scored(queries, self._index, wanted, n, self._kind.parameters(min(effort, len(self.clusters)), None))
+            _, numbers = self._index.search(queries, wanted, params=self._kind.parameters(min(effort, len(self.clusters)), None))
+            return self._rescored(queries, numbers, n)
         scores, rows = self._index.search(queries, wanted, params=self._kind.parameters(max(effort, wanted), None))
         numbers, missing = self.numbers[rows], rows < 0
         if self._kind.refine:
@@ -163,21 +190,20 @@ class Sealed:
     def scan(self, queries: Floats, n: int, allowed: Allowed, share: float | None) -> tuple[Floats, Rows]:
         """The nearest `n` of the allowed rows, in the shape of `search`.
 
-        Exact when `share` is None. Otherwise each query compares the codes of the allowed rows in the nearest `share` of the clusters, and
-        only the vectors of the best by these are scored.
+        Exact when `share` is None. Otherwise each query compares the codes of the allowed rows in the clusters that promise most and have
+        `share` of all rows, and only the vectors of the best by these are scored.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         if share is None:
             return padded(*exact(self.vectors, queries, n, self.rows(allowed), self.numbers), n)
-        lists = max(LEAST_LISTS, ceil(share * len(self.clusters)))
+        index, kind = (self._index, self._kind) if self.lists else (self._sketch, SKETCH)
         bits = allowed.bits()
         selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        if self.lists:
-            return self._scored(queries, self._index, self._kind.fetched(n), n, self._kind.parameters(lists, selector))
-        return self._scored(queries, self._sketch, SKETCH.fetched(n), n, SKETCH.parameters(lists, selector))
+        lists, likeness = chosen(self.clusters, queries, self.spread(allowed), share * len(self))
+        parameters = kind.parameters(lists.shape[1], selector)
+        return self._rescored(queries, probed(index, queries, min(kind.fetched(n), len(self)), lists, likeness, parameters), n)
 
-    def _scored(self, queries: Floats, index: Any, wanted: int, n: int, parameters: Any) -> tuple[Floats, Rows]:
-        """The best `n` by their vectors of the best `wanted` by their codes in an inverted file, whose ids are item numbers."""
-        _, numbers = index.search(queries, min(wanted, len(self)), params=parameters)
+    def _rescored(self, queries: Floats, numbers: Rows, n: int) -> tuple[Floats, Rows]:
+        """The best `n` by their vectors of the item `numbers` `(q, m)`, where -1 is none."""
         scores = products(self.vectors, queries, np.maximum(self.locate(numbers), 0))
         return padded(*ordered(np.where(numbers < 0, -np.inf, scores), numbers), n)

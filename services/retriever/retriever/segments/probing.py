@@ -1,0 +1,40 @@
+"""Asks an inverted file for the lists that promise most under a filter. Knows only how many rows it leaves where."""
+
+from typing import Any
+
+import faiss
+import numpy as np
+
+from retriever.items import Floats, Rows
+from retriever.segments.clusters import Clusters
+
+CROWD = 0.045
+"""What a cluster gains with the number of its allowed rows: of more, the nearest one lies farther from the centroid, towards the query."""
+
+
+def chosen(clusters: Clusters, queries: Floats, counts: Rows, rows: float) -> tuple[Rows, Floats]:
+    """For each query `(q, dim)` the clusters to look into, best first and filled up with -1, and their likeness to it: `(q, lists)` both.
+
+    As many as have `rows` rows together, allowed or not, and none of those without an allowed row; `counts` `(c,)` are the allowed ones.
+    The largest of m draws from a normal distribution lies about sqrt(2 ln m) deviations above its mean, here the centroid's likeness.
+    """
+    likeness = queries @ clusters.centroids.T
+    merit = np.where(counts > 0, likeness + CROWD * np.sqrt(2 * np.log(np.maximum(counts, 1))).astype(np.float32), -np.inf)
+    order = np.argsort(-merit, axis=1)
+    sizes = np.diff(clusters.starts)[order]
+    taken = (np.cumsum(sizes, axis=1) - sizes < rows) & (counts > 0)[order]
+    width = max(1, int(taken.sum(axis=1).max(initial=0)))
+    lists = np.where(taken, order, -1)[:, :width]
+    return np.ascontiguousarray(lists), np.ascontiguousarray(np.take_along_axis(likeness, order[:, :width], axis=1))
+
+
+def probed(index: Any, queries: Floats, wanted: int, lists: Rows, likeness: Floats, parameters: Any) -> Rows:
+    """The ids of the best `wanted` by their codes in `lists` `(q, l)` of an inverted file, best first, `(q, wanted)`, filled up with -1.
+
+    `parameters` must have an nprobe of l.
+    """
+    scores, found = np.empty((len(queries), wanted), np.float32), np.empty((len(queries), wanted), np.int64)
+    if len(queries):
+        sent, at, similar, into, ids = (faiss.swig_ptr(array) for array in (queries, lists, likeness, scores, found))
+        index.search_preassigned_c(len(queries), sent, wanted, at, similar, into, ids, False, parameters)  # Python's own takes no selector
+    return found
