@@ -34,8 +34,8 @@ ORDER BY
     items.id
 LIMIT :limit OFFSET :offset
 """
-PAGES_PER_CHECKPOINT = 2_000
-"""Of 4 KiB in the write-ahead log before they are copied into the file: some milliseconds of one write."""
+PAGES_PER_CHECKPOINT = 1_000
+"""Of 8 KiB in the write-ahead log before they are copied into the file: some milliseconds of one write."""
 
 
 class Catalogue:

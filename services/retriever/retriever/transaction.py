@@ -6,8 +6,10 @@ given twice, whatever was deleted.
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 
 import numpy as np
 from pydantic_core import to_json
@@ -15,9 +17,10 @@ from pydantic_core import to_json
 from retriever.centre import Centre
 from retriever.items import Bools, Floats, Item, Rows
 from retriever.spaces import POPULAR, Scores, Upload
+from retriever.words import authors_of
 
-AUTHORS = "authors"
-"""The attribute that search-as-you-type looks at besides the title."""
+ROWS_AT_ONCE = 250
+"""Written by one statement. SQLite keeps the program of each that it has met, and takes 32,766 values in one."""
 AMONG = "IN (SELECT value FROM json_each(?))"
 
 
@@ -71,33 +74,26 @@ class Transaction:
 
     def put_items(self, items: Sequence[Item]) -> tuple[Rows, Bools]:
         """Adds or replaces `items`, whose ids differ; their numbers `(items,)` and which are new."""
-        known = self.numbers([item.id for item in items])
-        new = known < 0
-        numbers = known.copy()
+        numbers = self.numbers([item.id for item in items])
+        new = numbers < 0
         first = self._next("items")
         numbers[new] = np.arange(first, first + int(new.sum()))
-        rows = [
-            (number, item.id, item.title, to_json(item.attributes).decode(), item.text, self.generation)
-            for number, item in zip(numbers.tolist(), items, strict=True)
-        ]
-        replaced = numbers[~new].tolist()
-        if replaced:
-            self._forget_words(replaced)
-        self._sql.executemany(
-            """INSERT INTO items (number, id, title, attributes, text, changed) VALUES (?, ?, ?, ?, ?, ?)
-            ON CONFLICT (number) DO UPDATE SET title = excluded.title, attributes = excluded.attributes, text = excluded.text,
-            changed = excluded.changed""",
-            rows,
-        )
-        self._write_words(zip(numbers.tolist(), items, strict=True))
+        numbered = list(zip(numbers.tolist(), items, strict=True))
+        if not new.all():
+            self._update([pair for pair, is_new in zip(numbered, new.tolist(), strict=True) if not is_new])
+            numbered = [pair for pair, is_new in zip(numbered, new.tolist(), strict=True) if is_new]
+        rows = [(number, item.id, item.title, _json(item), item.text, self.generation) for number, item in numbered]
+        self._insert("items (number, id, title, attributes, text, changed)", rows)
+        self._write_words(numbered)
         return numbers, new
 
-    def put_vectors(self, space: int, numbers: Rows, embeddings: Floats) -> Kept:
-        """Writes the vectors `(n, dim)` of the items `numbers`, which differ; one that is stored already keeps its version."""
-        sent = embeddings.astype("<f4")
-        asked = json.dumps(numbers.tolist())
-        select = f"SELECT number, version, embedding FROM vectors WHERE space = ? AND number {AMONG}"  # noqa: S608
-        known = {number: (version, embedding) for number, version, embedding in self._sql.execute(select, (space, asked))}
+    def put_vectors(self, space: int, numbers: Rows, embeddings: Floats, *, new: bool = False) -> Kept:
+        """Writes the vectors `(n, dim)` of the items `numbers`, which differ; one that is stored already keeps its version.
+
+        `new` items have none yet, so that none is looked for.
+        """
+        sent = np.ascontiguousarray(embeddings, "<f4")
+        known = {} if new else self._vectors_of(space, numbers)
         versions, written = np.zeros(len(numbers), np.int64), np.ones(len(numbers), np.bool_)
         old_numbers, old_versions = [], []
         for place, number in enumerate(numbers.tolist()) if known else ():
@@ -113,25 +109,18 @@ class Transaction:
             self._sql.execute(f"DELETE FROM vectors WHERE version {AMONG}", (json.dumps(old_versions),))  # noqa: S608
         first = self.next_version()
         versions[written] = np.arange(first, first + int(written.sum()))
-        raw, size = memoryview(sent[written].tobytes()), sent.shape[1] * 4
-        rows = zip(versions[written].tolist(), numbers[written].tolist(), strict=True)
-        self._sql.executemany(
-            "INSERT INTO vectors (version, space, number, embedding) VALUES (?, ?, ?, ?)",
-            [(version, space, number, raw[at * size : (at + 1) * size]) for at, (version, number) in enumerate(rows)],
+        parts = {"first": first, "space": space, "bytes": 4 * sent.shape[1], "numbers": json.dumps(numbers[written].tolist())}
+        # one statement over one array, in which SQLite needs no Python object a row, nor the interpreter
+        self._sql.execute(
+            """INSERT INTO vectors (version, space, number, embedding)
+            SELECT :first + key, :space, value, substr(:embeddings, :bytes * key + 1, :bytes) FROM json_each(:numbers)""",
+            {**parts, "embeddings": (sent if written.all() else sent[written]).tobytes()},
         )
         return Kept(versions, written, replaced)
 
     def patch(self, numbers: Rows, items: Sequence[Item]) -> None:
         """Writes title, attributes and text of the items `numbers` anew; vectors stay."""
-        self._forget_words(numbers.tolist())
-        self._sql.executemany(
-            "UPDATE items SET title = ?, attributes = ?, text = ?, changed = ? WHERE number = ?",
-            [
-                (item.title, to_json(item.attributes).decode(), item.text, self.generation, number)
-                for number, item in zip(numbers.tolist(), items, strict=True)
-            ],
-        )
-        self._write_words(zip(numbers.tolist(), items, strict=True))
+        self._update(list(zip(numbers.tolist(), items, strict=True)))
 
     def delete(self, numbers: Rows, ids: Sequence[str]) -> Mapping[int, tuple[Rows, Rows]]:
         """Removes the items `numbers`; by space the numbers and versions of their vectors."""
@@ -173,12 +162,31 @@ class Transaction:
         table = np.array(rows, np.int64).reshape(-1, 3)
         return {int(space): (table[table[:, 0] == space, 1], table[table[:, 0] == space, 2]) for space in np.unique(table[:, 0])}
 
+    def _vectors_of(self, space: int, numbers: Rows) -> dict[int, tuple[int, bytes]]:
+        """By number the version and the embedding of those of `numbers` that have a vector in the space."""
+        select = f"SELECT number, version, embedding FROM vectors WHERE space = ? AND number {AMONG}"  # noqa: S608
+        rows = self._sql.execute(select, (space, json.dumps(numbers.tolist())))
+        return {number: (version, embedding) for number, version, embedding in rows}
+
+    def _update(self, numbered: Sequence[tuple[int, Item]]) -> None:
+        self._forget_words([number for number, _ in numbered])
+        self._sql.executemany(
+            "UPDATE items SET title = ?, attributes = ?, text = ?, changed = ? WHERE number = ?",
+            [(item.title, _json(item), item.text, self.generation, number) for number, item in numbered],
+        )
+        self._write_words(numbered)
+
+    def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Many rows a statement: Python lets go of the interpreter in each, and with one a row would wait for it as often."""
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            self._sql.execute(_insertion(into, len(some), len(some[0])), list(chain.from_iterable(some)))
+
     def _forget_words(self, numbers: Sequence[int]) -> None:
         self._sql.execute(f"DELETE FROM words WHERE rowid {AMONG}", (json.dumps(list(numbers)),))  # noqa: S608
 
-    def _write_words(self, numbered: Iterable[tuple[int, Item]]) -> None:
-        rows = [(number, item.title, _authors(item)) for number, item in numbered]
-        self._sql.executemany("INSERT INTO words (rowid, title, authors) VALUES (?, ?, ?)", rows)
+    def _write_words(self, numbered: Sequence[tuple[int, Item]]) -> None:
+        self._insert("words (rowid, title, authors)", [(number, item.title, authors_of(item.attributes)) for number, item in numbered])
 
     def _next(self, table: str) -> int:
         row = self._sql.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
@@ -188,6 +196,11 @@ class Transaction:
         self._sql.execute("INSERT INTO news VALUES (?, ?, ?)", (self.generation, what, name))
 
 
-def _authors(item: Item) -> str:
-    authors = item.attributes.get(AUTHORS, "")
-    return " ".join(authors) if isinstance(authors, tuple) else str(authors)
+@cache
+def _insertion(into: str, rows: int, columns: int) -> str:
+    values = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {into} VALUES {', '.join([values] * rows)}"  # noqa: S608
+
+
+def _json(item: Item) -> str:
+    return to_json(item.attributes).decode()

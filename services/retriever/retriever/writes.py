@@ -34,7 +34,7 @@ class Writing:
         numbers, new = self.transaction.put_items(items)
         spaces = dict(self.view.spaces)
         for space in [space for space in spaces.values() if space.identity.fingerprint == fingerprint]:
-            spaces[space.identity.space] = self._with_vectors(space, numbers, units)
+            spaces[space.identity.space] = self._with_vectors(space, numbers, units, new=bool(new.all()))
         attributes = self.view.attributes.put(numbers.tolist(), [item.attributes for item in items])
         count = max(self.view.count, int(numbers.max(initial=-1)) + 1)
         moved = [(number, item.id) for number, item in zip(numbers.tolist(), items, strict=True)]
@@ -83,8 +83,8 @@ class Writing:
         meta = replace(self.view.meta, content=space.identity.space, previous=self.view.meta.content)
         return replace(self.view, meta=meta).with_content_anew()
 
-    def _with_vectors(self, space: VectorSpace, numbers: Rows, units: Floats) -> VectorSpace:
-        kept: Kept = self.transaction.put_vectors(space.identity.space, numbers, units)
+    def _with_vectors(self, space: VectorSpace, numbers: Rows, units: Floats, *, new: bool = False) -> VectorSpace:
+        kept: Kept = self.transaction.put_vectors(space.identity.space, numbers, units, new=new)
         self.died(kept.replaced[1])
         space, written = space.without(*kept.replaced), kept.written
         return space.put(numbers[written], kept.versions[written], units[written]) if written.any() else space
