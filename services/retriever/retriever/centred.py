@@ -10,7 +10,7 @@ from retriever.bitmaps import of_numbers
 from retriever.centre import SAME, Centre
 from retriever.items import Floats, Rows
 from retriever.nearness import A, Space
-from retriever.segments.flat import MANY_QUERIES
+from retriever.segments.scan import MANY_QUERIES
 from retriever.vectorspace import EXACT_ROWS
 
 WIDER = 4

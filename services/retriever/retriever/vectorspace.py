@@ -18,7 +18,7 @@ from retriever.identity import Identity
 from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.memory import Memory
 from retriever.plan import Found, SealedPart, search
-from retriever.segments.flat import inner_products
+from retriever.segments.scan import products as products_of
 from retriever.segments.sealed import Sealed
 from retriever.spread import BLOCK, Moments, Tally
 
@@ -222,7 +222,7 @@ class VectorSpace:
             rows = part.locate(numbers)
             here = np.flatnonzero(rows >= 0)
             if len(here):
-                products[:, here] = inner_products(queries, part.segment.vectors, rows[here])
+                products[:, here] = products_of(part.segment.vectors, queries, rows[here])
         return products
 
     def living(self) -> Rows:
