@@ -40,6 +40,7 @@ from retriever.identity import Identity
 from retriever.items import Floats, Item, Rows
 from retriever.patching import patched
 from retriever.replay import Replay
+from retriever.retrieval import Answer, Question, retrieve
 from retriever.segments.store import SegmentStore
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
 from retriever.upkeep import Job, Lane, Seal, begun, due
@@ -247,6 +248,14 @@ class Library:
     def vectors(self, space: str, ids: Sequence[str]) -> Floats:
         """`(len(ids), d)` as stored; NaN where there is none."""
         return self.view.named(space).take(self.catalogue.numbers(ids))
+
+    def find(self, typed: str, offset: int, limit: int) -> list[Item]:
+        """See `backends.protocol.Backend.find`."""
+        return self.catalogue.find(typed, offset, limit)
+
+    def retrieve(self, question: Question, proposals: int) -> Answer:
+        """See `backends.protocol.Backend.retrieve`."""
+        return retrieve(self.view, question, proposals)
 
     def search(self, ask: Ask) -> Hits:
         """See `backends.protocol.Backend.search`."""

@@ -22,6 +22,9 @@ from retriever.items import AttributeValue, Floats, Item
 
 if TYPE_CHECKING:
     from retriever.filters import Expression
+    from retriever.retrieval import Answer, Question
+    from retriever.spaces import Upload
+    from retriever.uploaded import UploadState
 
 CONTENT: Final = "content"
 """The role that searches use unless they name a space."""
@@ -167,6 +170,12 @@ class Backend(Protocol):
         Rolling back is cutting over to the previous space. Raises SpaceUnknown, or VectorsMissing while items lack a vector there.
         """
 
+    def replace_space(self, name: str, upload: "Upload") -> "UploadState":
+        """Puts `upload` in the place of the whole uploaded space `collaborative` or `popular`; a write like those below."""
+
+    def uploads(self) -> "list[UploadState]":
+        """Both uploaded spaces, also those that are empty."""
+
     def merge(self, name: str) -> None:
         """Starts sealing and merging the space in the background; may wait for the sealing. Raises SpaceUnknown."""
 
@@ -221,4 +230,16 @@ class Backend(Protocol):
         Raises SpaceUnknown, EmbeddingInvalid for a wrong dimension, GenerationNotReached when the store is older than
         `ask.min_generation`, FilterUnsupported when this backend can not evaluate the filter exactly, and what `ask.deadline` raises.
         An empty store (no vector space yet) answers without hits.
+        """
+
+    def find(self, typed: str, offset: int, limit: int) -> list[Item]:
+        """Items with their texts that have every typed word, the last letters of each may be missing, in title or attribute `authors`.
+
+        First the title that is what was typed, then titles that have every word, then the rest; in each the more popular item first.
+        """
+
+    def retrieve(self, question: "Question", proposals: int) -> "Answer":
+        """Candidates from the four sources, each of which proposes `proposals` items (`retriever.retrieval`).
+
+        Raises NothingToRetrieve, EmbeddingInvalid for a wrong dimension, FilterUnsupported as `search`.
         """
