@@ -45,12 +45,20 @@ def opened(request: pytest.FixtureRequest, milvus_url: str, milvus_prefix: str, 
 
     def opening() -> Backend:
         milvus = request.param == "milvus"
-        stores.append(Milvus(milvus_url, prefix=milvus_prefix) if milvus else Library(tmp_path / "catalogue.sqlite3", LENDERS))
+        stores.append(
+            Milvus(milvus_url, prefix=milvus_prefix, lenders=LENDERS) if milvus else Library(tmp_path / "catalogue.sqlite3", LENDERS)
+        )
         return stores[-1]
 
     yield opening
     for store in stores:
         store.close()
+
+
+@pytest.fixture
+def lenders() -> int:
+    """Of a store: items that stand in for one without interactions."""
+    return LENDERS
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ class Collaborative:
 
     def scores(self, voices: Sequence[Rows]) -> Doubles:
         """Raw score of every row `(count,)`; each of `voices` holds warm rows with equal shares."""
-        by_number = _scores(self.content, [self.number[voice] for voice in voices])
+        by_number = scores_by_number(self.content, [self.number[voice] for voice in voices])
         raw = np.where(self.number == COLD, 0.0, by_number[self.number])
         raw[self.loans.cold] = self.loans.means(raw)
         return raw
@@ -79,7 +79,7 @@ class Collaborative:
     def contributions(self, voices: Sequence[Rows], rows: Rows) -> Doubles:
         """What each of `voices` adds to the score of each of `rows`, `(voices, rows)`; for a cold row through its lenders."""
         asked = [self.voice(int(row)) for row in rows]
-        table = _contributions(self.content, [self.number[voice] for voice in voices], self.number[np.concatenate(asked)])
+        table = contributions_by_number(self.content, [self.number[voice] for voice in voices], self.number[np.concatenate(asked)])
         given, start = np.zeros((len(voices), len(rows))), 0
         for column, group in enumerate(asked):
             if len(group):
@@ -88,7 +88,7 @@ class Collaborative:
         return given
 
 
-def _scores(content: Neighbours | Vectors, voices: Sequence[Rows]) -> Doubles:
+def scores_by_number(content: Neighbours | Vectors, voices: Sequence[Rows]) -> Doubles:
     """By number `(ids,)`; each of `voices` holds numbers with equal shares."""
     if isinstance(content, Neighbours):
         total = np.zeros(len(content.starts) - 1)
@@ -104,7 +104,7 @@ def _scores(content: Neighbours | Vectors, voices: Sequence[Rows]) -> Doubles:
     return cosines
 
 
-def _contributions(content: Neighbours | Vectors, voices: Sequence[Rows], numbers: Rows) -> Doubles:
+def contributions_by_number(content: Neighbours | Vectors, voices: Sequence[Rows], numbers: Rows) -> Doubles:
     """Of each voice to each of `numbers`, `(voices, numbers)`."""
     if isinstance(content, Vectors):
         products: Doubles = np.einsum("ld,nd->ln", _spoken(content, voices), content.vectors[numbers])

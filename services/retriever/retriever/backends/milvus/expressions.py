@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from unicodedata import category
 
-from retriever.backends.milvus.terms import equals, exists, finite, has_word
+from retriever.backends.milvus.terms import LEVELS, drawn, equals, exists, finite, has_word
 from retriever.errors import FilterUnsupported
 from retriever.filters import ID, And, AnyOf, Condition, Contains, Exists, Expression, NoneOf, Not, Or, Range, Scalar, Where, meets
 
@@ -38,6 +38,19 @@ def id_not_in(ids: Sequence[str]) -> str:
 
 def id_after(name: str) -> str:
     return f"id > {_literal(name)}"
+
+
+def id_like(pattern: str) -> str:
+    return f"id like {_literal(pattern)}"
+
+
+def words_like(pattern: str) -> str:
+    return f"words like {_literal(pattern)}"
+
+
+def drawn_from(level: int) -> str:
+    """One item in 2**`level`, the same ones for everybody."""
+    return _has([drawn(at) for at in range(min(level, LEVELS), LEVELS + 1)])
 
 
 def _of(wanted: Expression) -> str:

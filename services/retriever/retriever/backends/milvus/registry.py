@@ -1,11 +1,11 @@
-"""What Milvus keeps about the store itself: generation, vector spaces, and the space that the role `content` points at. Knows no items.
+"""What Milvus keeps about the store itself: generation, spaces, and the space that the role `content` points at. Knows no items.
 
 The first two are rows of the collection `facts`, the role is an alias, so that cutting over is one step of the server. What was read last
 is kept as one immutable value, which threads take once; it is read anew before each write and whenever it does not know an answer.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from retriever.backends.milvus.rows import NOWHERE, VECTOR_FIELDS
@@ -15,6 +15,7 @@ from retriever.errors import SpaceUnknown
 
 STATE: Final = "state"
 SPACE: Final = "space:"
+UPLOAD: Final = "upload:"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,17 @@ class Space:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Which `parts` of an uploaded space are its present content: those with this `stamp`, which together have this `sha256`."""
+
+    name: str
+    kind: str
+    stamp: str
+    parts: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Known:
     """The store at one moment; `previous` is the name of the space that was content before."""
 
@@ -36,6 +48,7 @@ class Known:
     previous: str | None = None
     content: Space | None = None
     spaces: Mapping[str, Space] = field(default_factory=dict)
+    uploads: Mapping[str, Mark] = field(default_factory=dict)
 
 
 class Registry:
@@ -53,16 +66,24 @@ class Registry:
         for page in self._server.pages(self._facts, "", ["value"], 1_000):
             facts |= {row["id"]: row["value"] for row in page}
         state = facts.get(STATE, {"generation": 0, "previous": None})
-        spaces = {key.removeprefix(SPACE): Space(**facts[key], collection=self._server.named(key)) for key in sorted(facts) if key != STATE}
+        spaces = {name: Space(**fact, collection=self._server.named(SPACE + name)) for name, fact in _under(SPACE, facts).items()}
+        uploads = {name: Mark(**fact) for name, fact in _under(UPLOAD, facts).items()}
         for space in spaces.values():
             if space not in self.known.spaces.values():
                 self._server.load(space.collection)
         aliased = self._server.aliased(self.alias)
         content = next((space for space in spaces.values() if space.collection == aliased), None)
-        known = Known(int(state["generation"]), state["previous"], content, spaces)
+        known = Known(int(state["generation"]), state["previous"], content, spaces, uploads)
         if known.generation >= self.known.generation:  # a thread that read earlier does not set back one that read later
             self.known = known
         return self.known
+
+    def current(self) -> Known:
+        """The store as it is now, read anew only when its generation is another one or the role points elsewhere."""
+        known, facts, aliased = self.known, self._server.get(self._facts, [STATE], ["value"]), self._server.aliased(self.alias)
+        generation = int(facts[STATE]["value"]["generation"]) if facts else 0
+        same = generation == known.generation and aliased == (known.content.collection if known.content else None)
+        return known if same else self.look()
 
     def find(self, name: str) -> Space | None:
         """The space of this name or of the role; None for the role while there is no space. Raises SpaceUnknown.
@@ -111,6 +132,12 @@ class Registry:
         self.look()
         return generation
 
+    def mark(self, mark: Mark) -> None:
+        """From now on `mark` says what the uploaded space is."""
+        self._note(UPLOAD + mark.name, asdict(mark))
+        self.risen()
+        self.look()
+
     def risen(self) -> int:
         """The next generation, once it is stored."""
         generation = self.known.generation + 1
@@ -120,3 +147,8 @@ class Registry:
 
     def _note(self, key: str, value: Mapping[str, object]) -> None:
         self._server.upsert(self._facts, [{"id": key, "vector": NOWHERE, "value": dict(value)}])
+
+
+def _under(prefix: str, facts: Mapping[str, Row]) -> dict[str, Row]:
+    """The facts whose keys begin so, by the rest of the key."""
+    return {key.removeprefix(prefix): facts[key] for key in sorted(facts) if key.startswith(prefix)}

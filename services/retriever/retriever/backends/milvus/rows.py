@@ -2,14 +2,15 @@
 
 An item's payload is one row of the collection of items: attributes as JSON text, so that they come back exactly as they went, and the text
 in two parts, because a VARCHAR holds 65,535 bytes. What filters look at is with each vector, in two fields: `terms`, one hash for each
-fact about an attribute, and `numbers`, the numeric attributes as doubles.
+fact about an attribute, and `numbers`, the numeric attributes as doubles. What search-as-you-type looks at is `words`, with the payload.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 
 from retriever.backends.milvus.server import KEY_BYTES, MAX_TERMS, MAX_VARCHAR, Row
-from retriever.backends.milvus.terms import numbers_of, terms_of
+from retriever.backends.milvus.terms import drawn, level_of, numbers_of, terms_of
+from retriever.backends.milvus.typed import line_of
 from retriever.errors import ItemTooLarge
 from retriever.items import AttributeValue, Item
 
@@ -17,7 +18,9 @@ PART = 16_000
 """Characters in a part of a text: at most 64,000 bytes."""
 PARTS = 2
 PAYLOAD = ("title", "attributes", "text_1", "text_2")
-ITEM_FIELDS = tuple((name, "text") for name in PAYLOAD)
+BRIEF = ("title", "attributes")
+"""The payload without the text."""
+ITEM_FIELDS = (*((name, "text") for name in PAYLOAD), ("words", "words"))
 VECTOR_FIELDS = (("terms", "terms"), ("numbers", "json"))
 NOWHERE = [0.0, 0.0]
 """The vector of a row that has none: Milvus wants one in every collection."""
@@ -30,6 +33,7 @@ def payload(item: Item) -> Row:
     marked = f"={text}" if item.text is not None else ""
     parts = {f"text_{at + 1}": marked[at * PART : (at + 1) * PART] for at in range(PARTS)}
     row: Row = {"id": item.id, "vector": NOWHERE, "title": item.title, "attributes": _written(item.attributes), **parts}
+    row["words"] = line_of(item)[:PART]
     if len(marked) > PART * PARTS:
         raise _too_large(item, f"a text of {len(text)} characters, more than {PART * PARTS - 1}")
     if len(item.id.encode()) > KEY_BYTES:
@@ -43,9 +47,9 @@ def payload(item: Item) -> Row:
 def filterable(item: Item) -> Row:
     """What filters look at, as fields beside the vector. Raises ItemTooLarge."""
     terms = terms_of(item.attributes)
-    if len(terms) > MAX_TERMS:
-        raise _too_large(item, f"{len(terms)} attribute values, more than {MAX_TERMS} together")
-    return {"id": item.id, "terms": terms, "numbers": numbers_of(item.attributes)}
+    if len(terms) >= MAX_TERMS:
+        raise _too_large(item, f"{len(terms)} attribute values, more than {MAX_TERMS - 1} together")
+    return {"id": item.id, "terms": [*terms, drawn(level_of(item.id))], "numbers": numbers_of(item.attributes)}
 
 
 def item_of(row: Row, *, with_text: bool) -> Item:

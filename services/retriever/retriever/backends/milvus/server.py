@@ -40,6 +40,8 @@ MAX_DIMENSION: Final = 32_768
 NO_ALIAS: Final = (1600, 100)
 """How a server and milvus-lite say that there is no such alias."""
 TERM_BYTES: Final = 32
+BATCH: Final = 1_000
+"""Rows in a call: of vectors of 1,024 dimensions under 5 MB."""
 KEY_BYTES: Final = 2_048
 """Of an item's id; 128 characters of four bytes fit well."""
 
@@ -71,7 +73,7 @@ class Server:
             return bool(self._client.has_collection(collection, timeout=self._timeout_s))
 
     def create(self, collection: str, fields: Sequence[tuple[str, str]], dimension: int, kind: str) -> None:
-        """With a key `id`, a `vector` and the `fields` (name, one of: text, json, terms), which may not be there yet."""
+        """With a key `id`, a `vector` and the `fields` (name, one of: text, json, terms, words), which may not be there yet."""
         if kind not in KINDS:
             raise SpaceInvalid(f"There is no kind {kind!r} on Milvus; take one of {', '.join(KINDS)}.")
         if not 2 <= dimension <= MAX_DIMENSION:
@@ -86,6 +88,8 @@ class Server:
         index.add_index("vector", index_type=index_type, metric_type="IP", params=dict(built))
         if ("terms", "terms") in fields and not self._embedded:  # milvus-lite indexes no arrays
             index.add_index("terms", index_type="INVERTED")
+        if ("words", "words") in fields and not self._embedded:  # nor has it n-grams
+            index.add_index("words", index_type="NGRAM", params={"min_gram": 2, "max_gram": 3})
         with explained("create_collection"):
             self._client.create_collection(collection, schema=schema, consistency_level="Strong", timeout=self._timeout_s)
             # not waited for: the index of an empty collection is there at once, and loading waits for it
@@ -130,25 +134,32 @@ class Server:
                 return None
             raise StorageFailed(_words("describe_alias", error)) from error
 
-    def upsert(self, collection: str, rows: Sequence[Row], *, partial: bool = False) -> None:
-        """Adds or replaces whole rows; `partial` changes only the named fields of rows that must be there."""
-        for batch in batches(rows):
+    def upsert(self, collection: str, rows: Sequence[Row], *, partial: bool = False, size: int = BATCH) -> None:
+        """Adds or replaces whole rows, `size` in a call; `partial` changes only the named fields of rows that must be there."""
+        for batch in batches(rows, size):
             with explained("upsert"):
                 self._client.upsert(collection, batch, partial_update=partial, timeout=self._timeout_s)
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         for batch in batches(ids):
-            with explained("delete"):
-                self._client.delete(collection, filter=id_in(batch), timeout=self._timeout_s)
+            self.delete_where(collection, id_in(batch))
 
-    def get(self, collection: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Row]:
-        """The rows of those `ids` that are there."""
+    def delete_where(self, collection: str, where: str) -> None:
+        with explained("delete"):
+            self._client.delete(collection, filter=where, timeout=self._timeout_s)
+
+    def get(self, collection: str, ids: Sequence[str], fields: Sequence[str], *, size: int = BATCH) -> dict[str, Row]:
+        """The rows of those `ids` that are there, `size` asked for in a call."""
         found: dict[str, Row] = {}
-        for batch in batches(ids):
-            with explained("query"):
-                rows = self._client.query(collection, filter=id_in(batch), output_fields=["id", *fields], timeout=self._timeout_s)
-            found |= {row["id"]: dict(row) for row in rows}
+        for batch in batches(ids, size):
+            found |= {row["id"]: row for row in self.some(collection, id_in(batch), fields, len(batch))}
         return found
+
+    def some(self, collection: str, where: str, fields: Sequence[str], most: int) -> list[Row]:
+        """The rows that `where` holds for; where they are more than `most` <= MAX_TOP, any of them."""
+        with explained("query"):
+            rows = self._client.query(collection, filter=where, output_fields=["id", *fields], limit=most, timeout=self._timeout_s)
+        return [dict(row) for row in rows]
 
     def count(self, collection: str, where: str = "") -> int:
         with explained("query"):
@@ -182,8 +193,8 @@ class Server:
         return [[{"id": hit["id"], "distance": hit["distance"]} for hit in hits] for hits in found]
 
 
-def batches(rows: Sequence[Any], size: int = 1_000) -> Iterator[list[Any]]:
-    """`rows` in lists of at most `size`, which keeps a call of 1,000 vectors of 1,024 dimensions under 5 MB."""
+def batches(rows: Sequence[Any], size: int = BATCH) -> Iterator[list[Any]]:
+    """`rows` in lists of at most `size`."""
     for start in range(0, len(rows), size):
         yield list(rows[start : start + size])
 

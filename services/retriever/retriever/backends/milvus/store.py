@@ -1,4 +1,4 @@
-"""The retriever's items and vector spaces in Milvus. Knows nothing of HTTP, and keeps nothing that Milvus has not.
+"""The retriever's items and spaces in Milvus. Knows nothing of HTTP, and keeps nothing that Milvus has not.
 
 Payloads are in the collection `items`; each vector space is a collection of its own, whose rows carry what filters look at beside the
 vector. Milvus has no transaction over collections, so the order of steps makes each write safe to cut off: payloads are stored before
@@ -7,15 +7,18 @@ whole. One process writes, any number read; what one of them was told is stored,
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import numpy as np
 
-from retriever.backends.milvus.expressions import all_of, expression_of, id_after, id_not_in
+from retriever.backends.milvus.expressions import all_of, expression_of, id_after, id_in, id_not_in
 from retriever.backends.milvus.nearest import nearest
 from retriever.backends.milvus.registry import Registry, Space
-from retriever.backends.milvus.rows import ITEM_FIELDS, NOWHERE, PAYLOAD, filterable, item_of, last_of, payload
-from retriever.backends.milvus.server import Row, Server
+from retriever.backends.milvus.rows import BRIEF, ITEM_FIELDS, NOWHERE, PAYLOAD, filterable, item_of, last_of, payload
+from retriever.backends.milvus.sample import SAMPLED, Samples
+from retriever.backends.milvus.server import KINDS, Row, Server, batches
+from retriever.backends.milvus.stock import IDS_AT_ONCE, MilvusStock
+from retriever.backends.milvus.typed import find as typed_ones
+from retriever.backends.milvus.uploads import Heard, Uploads
 from retriever.backends.protocol import CONTENT, FIRST_KIND, FIRST_SPACE, RESERVED, Ask, Hits, Patch, SpaceIdentity, SpaceState, Written
 from retriever.backends.units import units
 from retriever.errors import (
@@ -30,24 +33,39 @@ from retriever.errors import (
     VectorsMissing,
 )
 from retriever.items import Floats, Item
+from retriever.loans import LENDERS
 from retriever.patching import patched
-
-BRIEF: Final = ("title", "attributes")
-"""The payload without the text."""
+from retriever.retrieval import Answer, Question, retrieve
+from retriever.spaces import POPULAR, TAKES, Upload
+from retriever.uploaded import UploadState
 
 
 class Milvus:
     """A `Backend` over a Milvus server at `http(s)://[user:password@]host:port`, or over an embedded milvus-lite file.
 
-    An embedded one can be opened by one process at a time. Stores of different `prefix` share a server without seeing each other.
+    An embedded one can be opened by one process at a time. Stores of different `prefix` share a server without seeing each other. `kind`
+    is that of the first vector space; `lenders` items stand in for one without interactions; at most `sampled` vectors are the sample
+    by which sources are standardised.
     """
 
-    def __init__(self, url: str, prefix: str = "warmstart", timeout_s: float = 30.0) -> None:
-        self._server = Server(url, prefix, timeout_s)
+    def __init__(
+        self,
+        url: str,
+        prefix: str = "warmstart",
+        timeout_s: float = 30.0,
+        *,
+        kind: str = FIRST_KIND,
+        lenders: int = LENDERS,
+        sampled: int = SAMPLED,
+    ) -> None:
+        if kind not in KINDS:
+            raise SpaceInvalid(f"There is no kind {kind!r} on Milvus; take one of {', '.join(KINDS)}.")
+        self._server, self._kind, self._lenders = Server(url, prefix, timeout_s), kind, lenders
         try:
             self._items = self._server.named("items")
             self._server.ready(self._items, ITEM_FIELDS, len(NOWHERE), "flat")
             self._registry = Registry(self._server)
+            self._uploads, self._samples = Uploads(self._server, self._registry), Samples(self._server, sampled)
         except BaseException:
             self.close()
             raise
@@ -111,6 +129,16 @@ class Milvus:
     def merge(self, name: str) -> None:
         self._server.compact(self._registry.required(name).collection)
 
+    def replace_space(self, name: str, upload: Upload) -> UploadState:
+        self._registry.look()
+        self._uploads.replace(name, upload)
+        return self._state_of(name, self._uploads.heard().get(name))
+
+    def uploads(self) -> list[UploadState]:
+        self._registry.look()
+        heard = self._uploads.heard()
+        return [self._state_of(name, heard.get(name)) for name in TAKES]
+
     # writes
 
     def check_fingerprint(self, fingerprint: str) -> None:
@@ -127,7 +155,7 @@ class Milvus:
         kept = [items[at] for at in places]
         payloads, facets = [payload(item) for item in kept], [filterable(item) for item in kept]
         if not targets:
-            self.create_space(FIRST_SPACE, fingerprint, embeddings.shape[1], FIRST_KIND)
+            self.create_space(FIRST_SPACE, fingerprint, embeddings.shape[1], self._kind)
             targets = [self._registry.required(FIRST_SPACE)]
         known = self._server.get(self._items, [item.id for item in kept], [])
         self._server.upsert(self._items, payloads)
@@ -208,7 +236,27 @@ class Milvus:
         where = all_of([outside, expression_of(ask.filter) if ask.filter is not None else ""])
         return nearest(self._server, space.collection, space.kind, where, ask, generation)
 
+    def find(self, typed: str, offset: int, limit: int) -> list[Item]:
+        self._registry.current()
+        popular = self._uploads.heard().get(POPULAR)
+        leading, popularity = (popular.leading, popular.score) if popular else ([], lambda name: 0.0)
+        names = typed_ones(self._server, self._items, typed, leading, popularity)[offset : offset + limit]
+        rows = self._server.get(self._items, names, PAYLOAD)
+        return [item_of(rows[name], with_text=True) for name in names if name in rows]
+
+    def retrieve(self, question: Question, proposals: int) -> Answer:
+        known = self._registry.current()
+        heard, sample = self._uploads.heard(), self._samples.of(known.content, known.generation) if known.content else None
+        return retrieve(MilvusStock(self._server, self._items, known.content, sample, heard, self._lenders), question, proposals)
+
     # parts
+
+    def _state_of(self, name: str, heard: Heard | None) -> UploadState:
+        if heard is None:
+            return UploadState(name, "empty", 0)
+        upload = heard.upload
+        known = sum(self._server.count(self._items, id_in(batch)) for batch in batches(upload.ids, IDS_AT_ONCE))
+        return UploadState(name, upload.kind, upload.rows, len(upload.ids) - known, upload.dimension)
 
     def _known_items(self, ids: Sequence[str], *, with_text: bool) -> dict[str, Item]:
         """In the order of their first mention. Raises ItemUnknown for the first that is no item."""

@@ -1,8 +1,9 @@
 """What is kept of an item's attributes for filters in Milvus: hashed terms, and numbers. Knows nothing of expressions and calls.
 
 A term is one fact about one attribute, hashed to 24 letters: that it is there, that it is a finite number, that it equals a value, that
-its list has a word. So an item's terms are a set of short strings without quotes in them, whatever the attributes hold, a value of one
-type never meets one of another, and an absent attribute is just the lack of a term, which `not` turns round exactly.
+its list has a word. One more says how seldom the item is drawn for a sample. So an item's terms are a set of short strings without quotes
+in them, whatever the attributes hold, a value of one type never meets one of another, and an absent attribute is just the lack of a term,
+which `not` turns round exactly.
 """
 
 import math
@@ -15,6 +16,9 @@ from retriever.items import AttributeValue
 
 HASH_BYTES = 18
 """144 bits: two of 10**12 different terms meet with a probability below 10**-19."""
+
+LEVELS = 24
+"""Of samples: the smallest has one item in 2**24."""
 
 
 def exists(name: str) -> str:
@@ -36,6 +40,16 @@ def equals(name: str, value: Scalar) -> str:
 def has_word(name: str, word: str) -> str:
     """That the attribute is a list with this word."""
     return _term("list", name, word)
+
+
+def drawn(level: int) -> str:
+    """That the item is in samples of one in 2**`level`, and in no smaller ones."""
+    return _term("drawn", str(level))
+
+
+def level_of(name: str) -> int:
+    """The level at which the item with this id is drawn: one in 2**l has at least l."""
+    return min(LEVELS, 32 - int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big").bit_length())
 
 
 def terms_of(attributes: Mapping[str, AttributeValue]) -> list[str]:
