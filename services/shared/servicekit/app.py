@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -11,12 +12,15 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.datastructures import State
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from contracts.problems import Problem
 from servicekit import problems
 from servicekit.metrics import HttpMetrics
-from servicekit.middleware import RequestMiddleware
+from servicekit.middleware import RequestMiddleware, Traffic
+from servicekit.plain import PlainRoutes
 from servicekit.settings import ServiceSettings
 
 ReadyCheck = Callable[[], Awaitable[None]]
@@ -34,7 +38,9 @@ class Route:
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of FastAPI's `add_api_route`, such as `responses` or `openapi_extra`."""
     plain: bool = False
-    """The handler takes the request alone and gives a `Response`; FastAPI then resolves no parameters, which costs it 60 us a request."""
+    """The handler takes the request alone and gives a `Response`, and the path has no parameters: see servicekit/plain.py."""
+    gate: Callable[[State], str | None] | None = None
+    """Of a plain route: why its requests are refused just now (429), or None; asked with `app.state` before anything is done."""
 
 
 class _PlainRoute(APIRoute):
@@ -43,6 +49,19 @@ class _PlainRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
         return handler
+
+
+class _Service(FastAPI):
+    """Requests of plain routes never reach FastAPI, which only documents them."""
+
+    plain: PlainRoutes
+    entrance: RequestMiddleware
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self.plain.has(scope):
+            await self.entrance(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 @dataclass
@@ -70,7 +89,7 @@ def build(
         async with lifespan(app):
             yield
 
-    app = FastAPI(
+    app = _Service(
         title=f"Warmstart {service}",
         version=version(f"warmstart-{service}"),
         lifespan=opened,
@@ -94,14 +113,17 @@ def build(
         app.add_api_route(path, handler, methods=["GET"], include_in_schema=False)
     app.mount("/docs-assets", StaticFiles(packages=[("fastapi_offline", "static")]))
     problems.install(app, statuses)
-    app.add_middleware(
-        RequestMiddleware,
-        metrics=metrics,
+    traffic = Traffic(
+        metrics,
         draining=lambda: health.draining,
         max_in_flight=settings.max_in_flight,
         max_json_bytes=settings.max_json_bytes,
         max_lines_bytes=settings.max_body_bytes,
+        gates={(route.method, route.path): partial(route.gate, app.state) for route in routes if route.gate},
     )
+    app.add_middleware(RequestMiddleware, traffic=traffic)
+    app.plain = PlainRoutes(app, (route for route in routes if route.plain))
+    app.entrance = RequestMiddleware(app.plain, traffic)
     return app
 
 

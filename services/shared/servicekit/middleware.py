@@ -2,10 +2,11 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,44 +14,78 @@ from servicekit import context, problems
 from servicekit.metrics import HttpMetrics
 
 ALWAYS_ADMITTED = ("/livez", "/readyz", "/metrics")
-LINES = ("ndjson", "jsonl")
+LINES = (b"ndjson", b"jsonl")
 """Media types of bodies that are read line by line, and may be long."""
 ANSWERS_PER_CLOSE = 256
 """Every so many answers one closes its connection: a caller that keeps connections would else never reach a replica that joined later."""
 CALLER_LEFT = 499
 """What a request is counted as whose caller was gone before an answer began (nginx's convention): no failure of the service."""
-_SAFE_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
+UNMATCHED = "unmatched"
+Gate = Callable[[], str | None]
+"""Says why requests of one route are refused just now, or None. Asked for every request before anything else, so it must be quick."""
+_ID_HEADER = context.REQUEST_ID_HEADER.encode()
+_SAFE_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
+_NO_ID = "@"
 
 
 class BodyTooLarge(Exception):
     """More bytes came than the service takes."""
 
 
-class RequestMiddleware:
-    """Pure ASGI, because `BaseHTTPMiddleware` costs a quarter of a millisecond a request.
+@dataclass
+class Traffic:
+    """What holds for all requests of a process, however they are served. `gates` by method and path.
 
     While `draining` is true every answer closes its connection (RFC 9112, section 9.6), so that when the listener closes no caller
     still keeps one that it would send its next request on.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        metrics: HttpMetrics,
-        draining: Callable[[], bool],
-        max_in_flight: int,
-        max_json_bytes: int,
-        max_lines_bytes: int,
-    ) -> None:
-        self.app, self.metrics, self.draining = app, metrics, draining
-        self.max_in_flight, self.max_json_bytes, self.max_lines_bytes = max_in_flight, max_json_bytes, max_lines_bytes
-        self.in_flight = self.answered = 0
+    metrics: HttpMetrics
+    draining: Callable[[], bool]
+    max_in_flight: int
+    max_json_bytes: int
+    max_lines_bytes: int
+    gates: Mapping[tuple[str, str], Gate] = field(default_factory=dict)
+    in_flight: int = 0
+    answered: int = 0
+
+    def __post_init__(self) -> None:
+        self.metrics.in_flight.set_function(lambda: self.in_flight)
+
+    def too_many(self, place: tuple[str, str]) -> str | None:
+        """Why one more request for `place` is refused; None when it is not."""
+        if self.in_flight >= self.max_in_flight:
+            return f"{self.max_in_flight} requests are being worked on already; try again in a second."
+        gate = self.gates.get(place)
+        return gate() if gate else None
+
+    def closing(self) -> bool:
+        """Whether the next answer ends its connection; to be asked once for each."""
+        self.answered += 1
+        return self.draining() or self.answered % ANSWERS_PER_CLOSE == 0
+
+    def limit(self, headers: Mapping[bytes, bytes]) -> int:
+        """Of the body, in bytes."""
+        media_type = headers.get(b"content-type", b"")
+        return self.max_lines_bytes if any(kind in media_type for kind in LINES) else self.max_json_bytes
+
+
+class RequestMiddleware:
+    """Pure ASGI, because `BaseHTTPMiddleware` costs a quarter of a millisecond a request."""
+
+    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
+        self.app, self.traffic = app, traffic
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        sent_id = Headers(scope=scope).get(context.REQUEST_ID_HEADER, "")
-        context.request_id.set(sent_id if _SAFE_ID.match(sent_id) else context.new_request_id())
+        headers, traffic = dict(scope["headers"]), self.traffic
+        sent_id = headers.get(_ID_HEADER, b"")
+        request_id = sent_id.decode() if _SAFE_ID.match(sent_id) else context.new_request_id()
+        counted = scope["path"] not in ALWAYS_ADMITTED
+        if counted and (why := traffic.too_many((scope["method"], scope["path"]))) is not None:
+            return await self._refuse(scope, send, request_id, why)
+        context.request_id.set(request_id)
         context.stage_timings.set(timings := {})
         started, status = time.perf_counter(), 0
 
@@ -58,38 +93,45 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers[context.REQUEST_ID_HEADER] = context.request_id.get()
                 timings["total"] = (time.perf_counter() - started) * 1_000
-                headers["server-timing"] = ", ".join(f"{name};dur={ms:.2f}" for name, ms in timings.items())
-                self.answered += 1
-                if self.draining() or self.answered % ANSWERS_PER_CLOSE == 0:
-                    headers["connection"] = "close"
+                told = ", ".join([f"{name};dur={ms:.2f}" for name, ms in timings.items()])
+                added = [(_ID_HEADER, request_id.encode()), (b"server-timing", told.encode())]
+                if traffic.closing():
+                    added.append((b"connection", b"close"))
+                message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
-        counted = scope["path"] not in ALWAYS_ADMITTED
-        self.in_flight += counted
-        self.metrics.in_flight.set(self.in_flight)
+        traffic.in_flight += counted
         try:
-            await self._admit(scope, receive, send_with_headers, counted)
+            await self._bounded(scope, headers, receive, send_with_headers)
             status = status or CALLER_LEFT
         finally:
-            self.in_flight -= counted
-            self.metrics.in_flight.set(self.in_flight)
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self.metrics.requests.labels(scope["method"], route, status or 500).inc()
-            self.metrics.duration.labels(route).observe(time.perf_counter() - started)
+            traffic.in_flight -= counted
+            route = getattr(scope.get("route"), "path", UNMATCHED)
+            traffic.metrics.count(scope["method"], route, status or 500, time.perf_counter() - started)
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send, counted: bool) -> None:
-        if counted and self.in_flight > self.max_in_flight:
-            self.metrics.overloaded.inc()
-            detail = f"{self.max_in_flight} requests are being worked on already; try again in a second."
-            refusal = problems.response(429, "overloaded", detail, path=scope["path"], headers={"retry-after": "1"})
-            return await refusal(scope, receive, send)
-        headers = Headers(scope=scope)
-        lines = any(kind in headers.get("content-type", "") for kind in LINES)
-        limit = self.max_lines_bytes if lines else self.max_json_bytes
-        started = too_large = False
+    async def _refuse(self, scope: Scope, send: Send, request_id: str, why: str) -> None:
+        """As little as can be done: at several times of what it can serve a process must have time left to serve."""
+        started, method, path, metrics = time.perf_counter(), scope["method"], scope["path"], self.traffic.metrics
+        before, after = _refusal(why, path)
+        body = before + request_id.encode() + after
+        headers = [
+            (b"content-type", problems.MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"retry-after", b"1"),
+            (_ID_HEADER, request_id.encode()),
+        ]
+        if self.traffic.closing():
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": 429, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        metrics.overloaded.inc()
+        metrics.count(method, path if (method, path) in self.traffic.gates else UNMATCHED, 429, time.perf_counter() - started)
+
+    async def _bounded(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
+        limit, declared = self.traffic.limit(headers), headers.get(b"content-length", b"")
+        too_large = declared.isdigit() and int(declared) > limit
+        started = False
         received = 0
 
         async def receive_bounded() -> Message:
@@ -107,13 +149,17 @@ class RequestMiddleware:
                 started = True
                 await send(message)
 
-        declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
-            too_large = True
-        else:
+        if not too_large:
             with suppress(ClientDisconnect, BodyTooLarge):
                 await self.app(scope, receive_bounded, send_unless_too_large)
         if too_large and not started:
             detail = f"The body is larger than {limit} bytes; send it in smaller parts."
             refusal = problems.response(413, "body-too-large", detail, path=scope["path"], headers={"connection": "close"})
             await refusal(scope, receive, send)
+
+
+@lru_cache(64)
+def _refusal(why: str, path: str) -> tuple[bytes, bytes]:
+    """What stands before and after the request's id in the problem."""
+    before, after = problems.rendered(429, "overloaded", why, _NO_ID, path=path).rsplit(f'"{_NO_ID}"', 1)
+    return f'{before}"'.encode(), f'"{after}'.encode()

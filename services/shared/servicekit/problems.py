@@ -67,16 +67,28 @@ def response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An `application/problem+json` response; `kind` is the error's slug."""
+    return Response(rendered(status, kind, detail, context.request_id.get(), path=path, found=found), status, headers, MEDIA_TYPE)
+
+
+def rendered(status: int, kind: str, detail: str, request_id: str, *, path: str | None = None, found: tuple[Violation, ...] = ()) -> str:
+    """The body of such a response."""
     problem = Problem(
         type=f"/problems/{kind}",
         title=HTTPStatus(status).phrase,
         status=status,
         detail=detail,
         instance=path,
-        request_id=context.request_id.get(),
+        request_id=request_id,
         violations=found,
     )
-    return Response(problem.model_dump_json(exclude_none=True), status, headers, MEDIA_TYPE)
+    return problem.model_dump_json(exclude_none=True)
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The response to `error` by the handlers of the request's application, which Starlette else looks up."""
+    handlers = request.app.exception_handlers
+    answered: Response = await next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)(request, error)
+    return answered
 
 
 async def _refuse_invalid(request: Request, error: Exception) -> Response:

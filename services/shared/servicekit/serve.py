@@ -47,6 +47,7 @@ def serve(service: str, settings_type: type[SettingsType], build: Callable[[Sett
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         loop="uvloop",
         http="httptools",
         timeout_graceful_shutdown=int(chosen.drain_timeout_s),

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 from fastapi import FastAPI, Request, Response
+from starlette.datastructures import State
 from starlette.types import Message
 
 from contracts.encoder import EmbedRequest
@@ -49,7 +50,14 @@ async def measure(request: Request) -> Response:
     """Answers with the length of the body."""
     if not (body := await request.body()):
         raise ItemUnknown("There is nothing to measure; send a body.")
+    if body == b"crash":
+        raise RuntimeError("a secret detail")
     return Response(str(len(body)), media_type="text/plain")
+
+
+def too_busy(state: State) -> str | None:
+    """A gate that is closed while the state says why."""
+    return getattr(state, "too_busy", None)
 
 
 @asynccontextmanager
@@ -68,7 +76,7 @@ async def service() -> AsyncIterator[FastAPI]:
     routes = [
         kit.Route("POST", "/v1/embed", embed),
         kit.Route("POST", "/v1/count", count),
-        kit.Route("POST", "/v1/measure", measure, plain=True),
+        kit.Route("POST", "/v1/measure", measure, plain=True, gate=too_busy),
     ]
     app = kit.build(
         "encoder", settings, routes=routes, statuses={ItemUnknown: 404}, ready=ready, lifespan=lifespan, metrics=HttpMetrics("encoder")
@@ -217,3 +225,52 @@ async def test_a_plain_route_is_documented_and_answers_and_fails_like_any_other(
     described = (await client.get("/openapi.json")).json()["paths"]["/v1/measure"]["post"]
     assert (described["description"], described["operationId"]) == ("Answers with the length of the body.", "measure")
     assert 'encoder_requests_total{method="POST",route="/v1/measure",status="200"} 1.0' in (await client.get("/metrics")).text.splitlines()
+
+
+async def test_a_plain_route_has_the_limits_of_all_routes_and_hides_its_inside(service: FastAPI, client: httpx2.AsyncClient) -> None:
+    for content in (b"x" * 5_000, chunks()):
+        assert (await client.post("/v1/measure", content=content)).status_code == 413
+    crashed = await client.post("/v1/measure", content=b"crash", headers={"x-request-id": "abc-2"})
+    assert (crashed.status_code, crashed.json()["request_id"], "secret" in crashed.text) == (500, "abc-2", False)
+    assert (await client.get("/v1/measure")).status_code == 405
+    waiting = [asyncio.create_task(client.post("/v1/embed", json={"texts": ["wait"]})) for _ in range(2)]
+    while service.state.gate.started < 2:
+        await asyncio.sleep(0)
+    assert (await client.post("/v1/measure", content=b"four")).status_code == 429
+    assert "encoder_requests_in_flight 2.0" in (await client.get("/metrics")).text.splitlines()
+    service.state.gate.opened.set()
+    await asyncio.gather(*waiting)
+    exposed = (await client.get("/metrics")).text.splitlines()
+    assert 'encoder_requests_total{method="POST",route="/v1/measure",status="500"} 1.0' in exposed
+    assert "encoder_requests_in_flight 0.0" in exposed
+
+
+async def test_a_closed_gate_refuses_as_any_admission_does_and_for_its_route_alone(service: FastAPI, client: httpx2.AsyncClient) -> None:
+    service.state.too_busy = 'the "measure" is full; try again in a second.'
+    refused = await client.post("/v1/measure", content=b"four", headers={"x-request-id": "abc-3"})
+    assert (refused.status_code, refused.headers["retry-after"], refused.headers["x-request-id"]) == (429, "1", "abc-3")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json() == {
+        "type": "/problems/overloaded",
+        "title": "Too Many Requests",
+        "status": 429,
+        "detail": service.state.too_busy,
+        "instance": "/v1/measure",
+        "request_id": "abc-3",
+        "violations": [],
+    }
+    other = await client.post("/v1/measure", content=b"four")
+    assert other.json()["request_id"] == other.headers["x-request-id"] != "abc-3"
+    assert (await client.post("/v1/embed", json={"texts": ["a"]})).status_code == 200
+    exposed = (await client.get("/metrics")).text.splitlines()
+    assert 'encoder_requests_total{method="POST",route="/v1/measure",status="429"} 2.0' in exposed
+    assert 'encoder_request_duration_seconds_count{route="/v1/measure"} 2.0' in exposed
+    assert "encoder_requests_overloaded_total 2.0" in exposed
+    service.state.too_busy = None
+    assert (await client.post("/v1/measure", content=b"four")).text == "4"
+
+
+async def test_refusals_too_close_a_connection_now_and_then(service: FastAPI, client: httpx2.AsyncClient) -> None:
+    service.state.too_busy = "full"
+    refusals = [(await client.post("/v1/measure")).headers.get("connection") for _ in range(ANSWERS_PER_CLOSE)]
+    assert refusals.count("close") == 1
