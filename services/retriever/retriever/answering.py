@@ -26,12 +26,13 @@ def answer(view: View, ask: Ask) -> Hits:
     excluded = view.catalogue.numbers(list(ask.exclude)) if ask.exclude else np.empty(0, np.int64)
     allowed = view.narrowed(ask.filter, excluded[excluded >= 0])
     found = space.search(ask.queries, ask.n, allowed, effort=ask.effort, exact=ask.exact, deadline=ask.deadline)
-    id_of = view.catalogue.ids_at(np.unique(found.numbers).tolist())
+    rows = found.numbers.tolist()
+    id_of = view.catalogue.ids_at(list({number for row in rows for number in row}))
     ids, scores = [], []
-    for numbers, similarities in zip(found.numbers, found.scores, strict=True):
-        there = [(id_of[number], at) for at, number in enumerate(numbers.tolist()) if number in id_of]
-        ids.append([name for name, _ in there])
-        scores.append(similarities[[at for _, at in there]])
+    for row, similarities in zip(rows, found.scores, strict=True):
+        there = [at for at, number in enumerate(row) if number in id_of]
+        ids.append([id_of[row[at]] for at in there])
+        scores.append(similarities if len(there) == len(row) else similarities[there])
     return Hits(ids, scores, view.generation, [dict(vars(part)) for part in found.plan])
 
 

@@ -21,7 +21,7 @@ from contracts.retriever import (
     UpsertResponse,
     VectorLine,
 )
-from retriever import api_export, api_items, api_retrieve, api_search, api_spaces, api_writes, errors
+from retriever import api_bodies, api_export, api_items, api_retrieve, api_search, api_spaces, api_writes, errors
 from retriever.api_bodies import LINES, takes
 from servicekit.app import Route
 
@@ -45,7 +45,6 @@ STATUSES: dict[type[Exception], int] = {
     errors.SpaceInvalid: 422,
     errors.SpaceRowRefused: 422,
     errors.Overloaded: 429,
-    errors.LocalOnly: 501,
     errors.GenerationNotReached: 503,
     errors.IndexNotLoaded: 503,
     errors.StorageFailed: 503,
@@ -60,6 +59,7 @@ ROUTES: tuple[Route, ...] = (
         api_search.search_items,
         options={"response_model": wire_search.SearchResponse, **takes({JSON: wire_search.SearchRequest})},
         plain=True,
+        gate=api_bodies.too_many_searches,
     ),
     Route(
         "POST",
@@ -67,6 +67,7 @@ ROUTES: tuple[Route, ...] = (
         api_retrieve.retrieve_candidates,
         options={"response_model": RetrieveResponse, **takes({JSON: RetrieveRequest})},
         plain=True,
+        gate=api_bodies.too_many_searches,
     ),
     Route(
         "PUT",

@@ -1,23 +1,21 @@
 """Reads bodies of requests and writes answers. Knows no particular route."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
+from starlette.datastructures import State
 
 from retriever.backends.protocol import Backend
 from retriever.errors import Overloaded
-from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
 from retriever.workers import Workers
 from servicekit import openapi
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Body = TypeVar("Body", bound=BaseModel)
 INLINE_BYTES = 32_768
 """A larger body takes over a millisecond to read, which then happens in a thread."""
@@ -31,11 +29,6 @@ def backend(request: Request) -> Backend:
     return store
 
 
-def library(request: Request) -> Library:
-    shelf: Library = request.app.state.library
-    return shelf
-
-
 def workers(request: Request) -> Workers:
     threads: Workers = request.app.state.workers
     return threads
@@ -46,22 +39,18 @@ def metrics(request: Request) -> RetrieverMetrics:
     return kept
 
 
-def check_admission(request: Request) -> None:
-    """Refuses a search before its body is read; raises Overloaded."""
-    with _counted(request):
-        workers(request).check_admission()
-
-
-async def admitted(request: Request, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a search; raises Overloaded when too many are being worked on or wait."""
-    with _counted(request):
-        return await workers(request).admit(work, *args, **kwargs)
+def too_many_searches(state: State) -> str | None:
+    """The gate of routes that search: a refusal costs little before the request is looked at."""
+    threads: Workers | None = getattr(state, "workers", None)
+    return threads.too_many() if threads else None
 
 
 @contextmanager
-def _counted(request: Request) -> Iterator[None]:
+def admitted(request: Request) -> Iterator[Workers]:
+    """What a search runs in, and is counted; raises Overloaded when too many are being worked on or wait."""
     try:
-        yield
+        with workers(request).admitted() as threads:
+            yield threads
     except Overloaded:
         metrics(request).overloaded.inc()
         raise

@@ -1,4 +1,4 @@
-"""The route for candidates from the four sources. Knows nothing of SQLite, FAISS or threads."""
+"""The route for candidates from the four sources. Knows nothing of SQLite, FAISS, Milvus or threads."""
 
 import math
 from typing import Any
@@ -8,28 +8,26 @@ from fastapi import Request, Response
 
 from contracts.retriever import Candidate, RetrieveRequest, RetrieveResponse, SourceScore
 from retriever import api_bodies, errors, filters
-from retriever.library import Library
-from retriever.retrieval import Answer, Found, Question, retrieve
+from retriever.retrieval import Answer, Found, Question
 from retriever.sources import Query
 from servicekit import context
 
 
 async def retrieve_candidates(request: Request) -> Response:
     """The best items for query embeddings and/or liked items, fused from all sources that have something to say."""
-    shelf, metrics = api_bodies.library(request), api_bodies.metrics(request)
-    api_bodies.check_admission(request)
+    store, metrics = api_bodies.backend(request), api_bodies.metrics(request)
     body = await api_bodies.read(request, RetrieveRequest)
-    if body.fingerprint is not None:
-        shelf.check_fingerprint(body.fingerprint)
 
     def answer() -> tuple[Answer, Response]:
-        found = retrieve(shelf.view, _question(body), request.app.state.proposals)
-        return found, api_bodies.answer(_wire_answer(found, shelf))
+        if body.fingerprint is not None:
+            store.check_fingerprint(body.fingerprint)
+        found = store.retrieve(_question(body), request.app.state.proposals)
+        return found, api_bodies.answer(_wire_answer(found))
 
-    found, response = await api_bodies.admitted(request, answer)
+    with api_bodies.admitted(request) as threads:
+        found, response = await threads.search(answer)
     metrics.candidates.observe(found.scored)
-    for stage, milliseconds in (context.stage_timings.get() or {}).items():
-        metrics.stages.labels(stage).observe(milliseconds / 1_000)
+    metrics.show_stages(context.stage_timings.get() or {})
     return response
 
 
@@ -51,11 +49,11 @@ def _unit(label: str, embedding: tuple[float, ...]) -> Any:
     return (np.array(embedding, np.float64) / length).astype(np.float32)
 
 
-def _wire_answer(answer: Answer, shelf: Library) -> RetrieveResponse:
+def _wire_answer(answer: Answer) -> RetrieveResponse:
     return RetrieveResponse.model_construct(
         candidates=tuple(_candidate(found) for found in answer.found),
         unknown_liked=tuple(answer.unknown_liked),
-        fingerprint=shelf.identity.fingerprint if shelf.identity else None,
+        fingerprint=answer.fingerprint,
         searched=answer.searched,
         timings_ms=dict(context.stage_timings.get() or {}),
     )

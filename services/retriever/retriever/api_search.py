@@ -5,13 +5,15 @@ It is the hottest one, so a plain search is one hop to a search thread, which al
 
 import asyncio
 import binascii
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from fastapi import Request, Response
 
 from contracts import search as wire
-from retriever import api_bodies, filters, rankfusion
+from retriever import api_bodies, filters, joint, rankfusion
 from retriever.backends.protocol import Backend
 from retriever.errors import EmbeddingInvalid, GenerationNotReached, SearchInvalid
 from retriever.inquiry import Diversity, Fusion, Grouping, Inquiry, Outcome, Search
@@ -24,38 +26,84 @@ from servicekit.deadline import HEADER, Deadline
 LONGEST_WAIT_MS = 1_000.0
 """For a generation, when no deadline was sent."""
 LOOK_AGAIN_S = 0.005
+LONGEST_SHORT = 4 * joint.MOST_NUMBERS * 4 // 3
+"""Characters of base64."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    """A search that may be answered together with others; `timings` are its request's."""
+
+    store: Backend
+    inquiry: Inquiry
+    timings: dict[str, float]
 
 
 async def search_items(request: Request) -> Response:
     """The items nearest to embeddings or examples: many queries at once, in several spaces, fused, grouped and diversified as asked."""
     store = api_bodies.backend(request)
-    api_bodies.check_admission(request)
     body = await api_bodies.read(request, wire.SearchRequest)
     deadline = _deadline(request, body.deadline_ms)
     if body.min_generation > store.generation:
         await _reach(store, body.min_generation, deadline or Deadline.after_ms(LONGEST_WAIT_MS))
-    response = await api_bodies.admitted(request, _answer, store, body, deadline)
-    stages = api_bodies.metrics(request).stages
-    for stage, milliseconds in (context.stage_timings.get() or {}).items():
-        stages.labels(stage).observe(milliseconds / 1_000)
+    timings = context.stage_timings.get() or {}
+    with api_bodies.admitted(request) as threads:
+        if _is_short(body):
+            response = await threads.join(_answer_together, _Asked(store, _inquiry(body, deadline), timings))
+        else:
+            response = await threads.search(_answer, store, body, deadline)
+    api_bodies.metrics(request).show_stages(timings)
     return response
 
 
+def _is_short(body: wire.SearchRequest) -> bool:
+    """Whether it asks for nothing but what is near to one or a few embeddings; then reading them is quick."""
+    embeddings = body.searches[0].embeddings
+    return (
+        embeddings is not None
+        and len(embeddings) <= (LONGEST_SHORT if isinstance(embeddings, str) else 1)
+        and not (body.with_items or body.explain)
+        and len(body.searches) == 1
+    )
+
+
+def _answer_together(asked: Sequence[_Asked]) -> list[Response | Exception]:
+    """Those that are alike as one search; each answer is what `_answer` gives."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, one in enumerate(asked):
+        groups.setdefault((id(one.store), joint.alike(one.inquiry) or place), []).append(place)
+    answers: dict[int, Response | Exception] = {}
+    for places in groups.values():
+        timings: dict[str, float] = {}
+        context.stage_timings.set(timings)
+        outcomes = joint.search_together(asked[places[0]].store, [asked[place].inquiry for place in places])
+        for place, outcome in zip(places, outcomes, strict=True):
+            asked[place].timings.update(timings)
+            answers[place] = outcome if isinstance(outcome, Exception) else api_bodies.answer(_written(outcome) | _notes(outcome, timings))
+    return [answers[place] for place in range(len(asked))]
+
+
 def _answer(store: Backend, body: wire.SearchRequest, deadline: Deadline | None) -> Response:
-    outcome = search(store, _inquiry(body, deadline))
-    answer: dict[str, Any] = {"generation": outcome.generation}
+    outcome, items = search(store, _inquiry(body, deadline)), None
     if body.with_items:
         with context.stage("items"):
             items = store.items([hit.id for result in outcome.results for hit in result.hits])
-        # an item may have been deleted since it was found
-        answer["results"] = [
-            {"search": one.search, "row": one.row, "hits": [_hit(hit, items[hit.id]) for hit in one.hits if hit.id in items]}
-            for one in outcome.results
-        ]
+    answer = _written(outcome, items) | _notes(outcome, context.stage_timings.get() or {})
+    return api_bodies.answer(answer | {"plan": outcome.plan} if body.explain else answer)
+
+
+def _written(outcome: Outcome, items: Mapping[str, Item] | None = None) -> dict[str, Any]:
+    """The answer with the `items` of its hits, if there are any: one may have been deleted since it was found."""
+    if items is None:
+        hits = [[_hit(hit) for hit in one.hits] for one in outcome.results]
     else:
-        answer["results"] = [{"search": one.search, "row": one.row, "hits": [_hit(hit) for hit in one.hits]} for one in outcome.results]
-    answer |= _notes(body, outcome)
-    return api_bodies.answer(answer)
+        hits = [[_hit(hit, items[hit.id]) for hit in one.hits if hit.id in items] for one in outcome.results]
+    results = [{"search": one.search, "row": one.row, "hits": of} for one, of in zip(outcome.results, hits, strict=True)]
+    return {"generation": outcome.generation, "results": results}
+
+
+def _notes(outcome: Outcome, timings: Mapping[str, float]) -> dict[str, Any]:
+    return {"timings_ms": timings, "unknown": outcome.unknown} if outcome.unknown else {"timings_ms": timings}
 
 
 def _hit(hit: Hit, item: Item | None = None) -> dict[str, Any]:
@@ -67,15 +115,6 @@ def _hit(hit: Hit, item: Item | None = None) -> dict[str, Any]:
     if item is not None:
         written["item"] = {"id": item.id, "title": item.title, "attributes": item.attributes}
     return written
-
-
-def _notes(body: wire.SearchRequest, outcome: Outcome) -> dict[str, Any]:
-    notes: dict[str, Any] = {"timings_ms": context.stage_timings.get() or {}}
-    if outcome.unknown:
-        notes["unknown"] = outcome.unknown
-    if body.explain:
-        notes["plan"] = outcome.plan
-    return notes
 
 
 async def _reach(store: Backend, generation: int, deadline: Deadline) -> None:

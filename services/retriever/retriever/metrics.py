@@ -1,6 +1,7 @@
 """Every metric of the retriever. Knows nothing of where they are measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -55,6 +56,13 @@ class RetrieverMetrics(HttpMetrics):
             buckets=BUILD_BUCKETS,
             registry=self.registry,
         )
+
+        self._stage = cache(self.stages.labels)
+
+    def show_stages(self, timings_ms: Mapping[str, float]) -> None:
+        """The stages of one request."""
+        for stage, milliseconds in timings_ms.items():
+            self._stage(stage).observe(milliseconds / 1_000)
 
     def show(self, spaces: Sequence[SpaceState], generation: int) -> None:
         """Sets what can be read off the store at any time."""

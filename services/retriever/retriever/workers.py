@@ -2,15 +2,19 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from contextlib import contextmanager
+from typing import Any, ParamSpec, Self, TypeVar
 
 from retriever.errors import Overloaded
+from retriever.joining import Joining, Together
 from retriever.segments.flat import search_on_one_thread
+from retriever.threads import Threads
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Question = TypeVar("Question")
 
 
 SEARCHES_PER_THREAD = 4
@@ -22,25 +26,36 @@ class Workers:
 
     def __init__(self, search_threads: int) -> None:
         self._admitted, self._most_admitted = 0, SEARCHES_PER_THREAD * search_threads
-        self._searchers = ThreadPoolExecutor(search_threads, "search", initializer=search_on_one_thread)
+        self._count, self._searchers = search_threads, Threads(search_threads, "search", search_on_one_thread)
+        self._joining: dict[Any, Joining[Any, Any]] = {}
         self._writer = ThreadPoolExecutor(1, "write", initializer=search_on_one_thread)
         self._reader = ThreadPoolExecutor(1, "read")
 
     async def search(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs reading work beside other readers."""
-        return await _run(self._searchers, work, *args, **kwargs)
+        return await self._searchers.run(work, *args, **kwargs)
 
-    def check_admission(self) -> None:
-        """Raises Overloaded when one more search would wait too long."""
-        if self._admitted >= self._most_admitted:
-            raise Overloaded(f"{self._admitted} searches are being worked on or wait already; try again in a second.")
+    async def join(self, together: Together[Question, T], question: Question) -> T:
+        """As `search`, for a question that a thread may answer together with others that wait for it."""
+        if together not in self._joining:
+            self._joining[together] = Joining(self._searchers, self._count, together)
+        answer: T = await self._joining[together].ask(question)
+        return answer
 
-    async def admit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As `search`, for what takes long enough to be refused when there is too much of it; raises Overloaded."""
-        self.check_admission()
+    def too_many(self) -> str | None:
+        """Why one more search would wait too long; None when it would not."""
+        if self._admitted < self._most_admitted:
+            return None
+        return f"{self._admitted} searches are being worked on or wait already; try again in a second."
+
+    @contextmanager
+    def admitted(self) -> Iterator[Self]:
+        """Around what takes long enough to be refused when there is too much of it; raises Overloaded."""
+        if why := self.too_many():
+            raise Overloaded(why)
         self._admitted += 1
         try:
-            return await self.search(work, *args, **kwargs)
+            yield self
         finally:
             self._admitted -= 1
 
@@ -59,7 +74,7 @@ class Workers:
     def close(self) -> None:
         """Waits for what was begun."""
         self._reader.shutdown()
-        self._searchers.shutdown()
+        self._searchers.close()
         self._writer.shutdown()
 
 
