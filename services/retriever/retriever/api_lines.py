@@ -2,7 +2,8 @@
 
 Pydantic reads the lines of a batch in one call, as the JSON array that they are with commas between them; when it refuses one they are
 read one by one, to find out which. An embedding is read only as the string or list that it is: the numbers of a whole batch become one
-array at once. That takes a quarter of the time that `StoredItem` takes line by line; a test holds both together.
+array at once. That takes a quarter of the time that `StoredItem` takes line by line; a test holds both together. Batches that are written
+plainly are not even read so, but by `api_plain`.
 """
 
 import binascii
@@ -17,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from contracts import items as wire_items
 from contracts.retriever import ItemPatch, PatchLine
 from contracts.wire import MAX_DIMENSION, Id, Wire
+from retriever import api_plain
 from retriever.backends.protocol import Patch
 from retriever.errors import EmbeddingInvalid
 from retriever.items import Floats, Item
@@ -70,8 +72,12 @@ class Lines(Generic[Read, Row]):
     what follows is not looked at. Blank lines are passed over, but counted.
     """
 
-    def __init__(self, kind: type[Read], gather: Callable[[Sequence[Read]], Row]) -> None:
+    def __init__(
+        self, kind: type[Read], gather: Callable[[Sequence[Read]], Row], plain: Callable[[Sequence[bytes]], Row | None] = lambda _: None
+    ) -> None:
+        """`gather` makes rows a batch, or raises Refusal; `plain` makes lines one, or gives None or raises Refusal, for whatever reason."""
         self.refused: tuple[int, str] | None = None
+        self._plain = plain
         self._one, self._many = TypeAdapter(kind).validate_json, TypeAdapter(list[kind]).validate_json  # type: ignore[valid-type]
         self._gather = gather
         self._rest: list[bytes] = []
@@ -118,10 +124,11 @@ class Lines(Generic[Read, Row]):
 
     def _read(self, lines: list[bytes], numbers: list[int]) -> list[Read]:
         """The rows up to the first that can not be used."""
-        # between its braces each line is one object, for neither an object nor a list of these rows can go on with "{" after a comma
+        # a string can not go on in the next line, nor an object or list of these rows with "{" after a comma: so many rows as lines are
+        # one row a line
         if all(line[:1] == b"{" and line[-1:] == b"}" for line in lines):
             with suppress(ValidationError):
-                if len(rows := self._many(b"[" + b",".join(lines) + b"]")) == len(lines):
+                if len(rows := self._many(b"[" + b",\n".join(lines) + b"]")) == len(lines):
                     return rows
         rows = []
         for line, number in zip(lines, numbers, strict=True):
@@ -135,6 +142,10 @@ class Lines(Generic[Read, Row]):
     def _close(self, batches: list[Batch[Row]]) -> None:
         numbers, lines = self._numbers, self._lines
         self._lines, self._numbers = [], []
+        with suppress(Refusal):
+            if lines and (plain := self._plain(lines)) is not None:
+                batches.append(Batch(plain, numbers[-1]))
+                return
         rows = self._read(lines, numbers)
         while rows:
             try:
@@ -171,8 +182,19 @@ class Vectors:
             if len(raw) != self._bytes:
                 raise Refusal(place, f"its embedding has {len(raw) // 4} numbers, not {self._bytes // 4}; embed all with one encoder.")
             read.append(raw)
-        vectors = np.frombuffer(b"".join(read), "<f4").reshape(len(read), -1)
+        return self._of_unit_length(read)
+
+    def plain(self, embeddings: Sequence[bytes]) -> Floats | None:
+        """The same of embeddings that are equally long; None when they have another dimension."""
+        self._bytes = self._bytes or len(embeddings[0])
+        return self._of_unit_length(embeddings) if len(embeddings[0]) == self._bytes else None
+
+    @staticmethod
+    def _of_unit_length(embeddings: Sequence[bytes]) -> Floats:
+        vectors = np.frombuffer(b"".join(embeddings), "<f4").reshape(len(embeddings), -1)
         with np.errstate(over="ignore", invalid="ignore"):  # refused next, as is NaN
+            if (np.abs(np.einsum("ij,ij->i", vectors, vectors) - 1) <= UNIT_TOLERANCE).all():  # of the square: half of it for the length
+                return vectors
             lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
         wrong = np.flatnonzero(~(np.abs(lengths - 1.0) <= UNIT_TOLERANCE))
         if len(wrong):
@@ -194,16 +216,31 @@ def _raw(embedding: str | Sequence[float]) -> bytes:
     return raw
 
 
-def item_lines() -> Lines[LeanItem, tuple[list[Item], Floats]]:
+_plain_items, _plain_vectors = api_plain.reader(api_plain.ItemRow), api_plain.reader(api_plain.VectorRow)
+
+
+def item_lines() -> Lines[LeanItem, tuple[Sequence[Item], Floats]]:
     """Lines of `StoredItem`."""
     vectors = Vectors()
-    return Lines(LeanItem, lambda rows: ([item_of(row.item) for row in rows], vectors.read([row.embedding for row in rows])))
+
+    def plain(lines: Sequence[bytes]) -> tuple[Sequence[Item], Floats] | None:
+        if (read := _plain_items(lines)) is None or (embeddings := vectors.plain(read[1])) is None:
+            return None
+        return [row.item for row in read[0]], embeddings
+
+    return Lines(LeanItem, lambda rows: ([item_of(row.item) for row in rows], vectors.read([row.embedding for row in rows])), plain)
 
 
 def vector_lines(dimension: int) -> Lines[LeanVector, tuple[list[str], Floats]]:
     """Lines of `VectorLine`."""
     vectors = Vectors(dimension)
-    return Lines(LeanVector, lambda rows: ([row.id for row in rows], vectors.read([row.embedding for row in rows])))
+
+    def plain(lines: Sequence[bytes]) -> tuple[list[str], Floats] | None:
+        if (read := _plain_vectors(lines)) is None or (embeddings := vectors.plain(read[1])) is None:
+            return None
+        return [row.id for row in read[0]], embeddings
+
+    return Lines(LeanVector, lambda rows: ([row.id for row in rows], vectors.read([row.embedding for row in rows])), plain)
 
 
 def patch_lines() -> Lines[PatchLine, list[Patch]]:
