@@ -25,6 +25,11 @@ def test_asking_for_numbers_is_asking_for_each(numbers: set[int], asked: list[in
     assert Allowed(BitMap(numbers)).has(np.array(asked, np.int64)).tolist() == [one in numbers for one in asked]
 
 
+@given(NUMBERS, st.integers(1, 90), st.integers(0, 90))
+def test_every_so_many_is_a_slice_of_all(numbers: set[int], step: int, first: int) -> None:
+    assert Allowed(BitMap(numbers)).every(step, first).tolist() == sorted(numbers)[first::step]
+
+
 @pytest.mark.parametrize("numbers", [range(10), [], [5, 10**9]])
 def test_no_item_is_never_allowed_and_the_shape_stays(numbers: list[int]) -> None:
     found = Allowed(BitMap(numbers)).has(np.array([[-1, 5], [-1, -1]]))

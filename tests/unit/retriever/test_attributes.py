@@ -9,6 +9,7 @@ import pytest
 
 from retriever.attributes import Attributes
 from retriever.attributes.postings import Postings
+from retriever.attributes.recent import LONGEST, MOST
 from retriever.attributes.words import Words, hash_of
 from retriever.filters import EVERYTHING, And, AnyOf, Condition, Contains, Exists, Expression, NoneOf, Not, Or, Range, Where, meets
 from retriever.items import AttributeValue
@@ -248,3 +249,38 @@ def test_an_empty_base_is_saved_like_any_other(tmp_path: Path) -> None:
     opened = Attributes.open(tmp_path / "empty")
     assert (opened.matching(EVERYTHING).count, opened.matching(Where("a", NoneOf(("x",)))).count) == (0, 0)
     assert opened.put([2**32 - 1], [{"a": 1}]).matching(Where("a", Exists())).rows().tolist() == [2**32 - 1]
+
+
+def test_a_filter_asked_again_gets_the_same_answer_until_something_changes() -> None:
+    before = Attributes.base([(number, {"year": number % 5}) for number in range(50)])
+    wanted = Where("year", AnyOf((3,)))
+    answer = before.matching(wanted)
+    assert before.matching(Where("year", AnyOf((3,)))) is answer
+    after = before.put([3], [{"year": 4}])
+    assert set(after.matching(wanted).numbers) == set(answer.numbers) - {3}
+    assert before.matching(wanted) is answer
+
+
+def test_filters_that_python_holds_to_be_equal_are_told_apart() -> None:
+    attributes = Attributes.base([(0, {"read": True}), (1, {"read": 1}), (2, {"read": "1"})])
+    for value, numbers in ((1, [1]), (True, [0]), (1.0, [1]), ("1", [2])):
+        assert list(attributes.matching(Where("read", AnyOf((value,)))).numbers) == numbers
+
+
+def test_filters_on_ids_are_looked_up_anew() -> None:
+    attributes, number = Attributes.base([(0, {}), (1, {})]), [0]
+    wanted = Where("id", AnyOf(("a",)))
+    assert list(attributes.matching(wanted, lambda ids: number).numbers) == [0]
+    number[0] = 1
+    assert list(attributes.matching(wanted, lambda ids: number).numbers) == [1]
+
+
+def test_only_the_filters_asked_last_are_remembered() -> None:
+    attributes = Attributes.base([(number, {"year": number}) for number in range(100)])
+    often = attributes.matching(Where("year", AnyOf((0,))))
+    for year in range(1, 2 * MOST):
+        attributes.matching(Where("year", AnyOf((year,))))
+        assert attributes.matching(Where("year", AnyOf((0,)))) is often
+    long = Where("year", AnyOf(tuple(range(LONGEST))))
+    assert attributes.matching(long) is not attributes.matching(long)
+    assert len(attributes._recent) == MOST

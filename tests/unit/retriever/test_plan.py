@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 from tests.unit.retriever.segments.sealing import nearest, recall, seal, topics, unit
 
-from retriever import plan
+from retriever import plan, sealedsearch
 from retriever.allowed import Allowed
 from retriever.items import Bools, Rows
 from retriever.plan import FlatPart, Found, Part, SealedPart
+from retriever.sealedsearch import SealedSearch
 from retriever.segments.flat import FlatSegment
 
 ROWS, DIM, SEALED = 24_000, 64, (20_000, 1_000)
@@ -148,7 +149,7 @@ def test_a_sample_that_proves_an_answer_wrong_has_it_made_again(parts: list[Part
     allowed = allowing(kept)
     first = parts[0]
     assert isinstance(first, SealedPart)
-    search = plan._Search(first, QUERIES, 10, allowed, None, 0.6)
+    search = SealedSearch(first, QUERIES, 10, allowed, None, 0.6)
     poor = np.full((len(QUERIES), 10), -1.0, np.float32), np.full((len(QUERIES), 10), NUMBERS[kept][0])
     assert search._wrong(*poor).all()
     right = plan.search(parts[:1], QUERIES, 10, allowed, exact=True)
@@ -162,12 +163,43 @@ def test_effort_is_taken_from_the_request(parts: list[Part]) -> None:
     assert least < most
 
 
-def test_narrow_filters_of_large_parts_compare_sketches_first(parts: list[Part], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "EXACT_ROWS", 500)
-    kept = chosen("correlated", 0.15, 3)
-    found = plan.search(parts, QUERIES, 10, allowing(kept))
-    assert (found.plan[0].taken, found.plan[0].why) == ("probed", "a share of 0.1500 is too little for the graph")
-    assert recall(found.numbers, truth(kept)) >= 0.98
+@pytest.mark.parametrize("share", [0.3, 0.1])
+def test_codes_are_compared_for_the_queries_that_are_far_from_what_is_allowed(
+    parts: list[Part], share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealedsearch, "EXACT_ROWS", 500)
+    kept = chosen("correlated", share, 3)
+    alone = [plan.search(parts, QUERIES[at : at + 1], 10, allowing(kept)) for at in range(len(QUERIES))]
+    assert {found.plan[0].taken for found in alone} == {"graph", "probed"}
+    assert recall(np.concatenate([found.numbers for found in alone]), truth(kept)) >= 0.98
+    together = plan.search(parts, QUERIES, 10, allowing(kept))
+    assert together.plan[0].taken == "graph"
+    assert together.plan[0].rescanned >= sum(found.plan[0].taken == "probed" for found in alone) / 2
+    assert recall(together.numbers, truth(kept)) >= 0.98
+
+
+def test_a_graph_that_left_too_little_is_asked_for_more(parts: list[Part]) -> None:
+    """The clusters near the queries promise twice as much as is there."""
+    kept = chosen("random", 0.3, 4)
+    first = parts[0]
+    assert isinstance(first, SealedPart)
+    search = SealedSearch(first, QUERIES, 10, allowing(kept), None, 0.3)
+    scores, numbers, told = search._nearest(np.full(len(QUERIES), 18), "")
+    assert told.rescanned < len(QUERIES) / 10
+    assert told.effort > first.segment.effort(10) + 18
+    assert recall(numbers, truth(kept & (np.arange(ROWS) < SEALED[0]))) >= 0.98
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_a_filter_asked_again_is_worked_out_once_and_deaths_count_at_once(parts: list[Part]) -> None:
+    first = parts[0]
+    assert isinstance(first, SealedPart)
+    allowed = allowing(chosen("random", 0.1, 5))
+    assert first.alive(allowed) is allowed
+    dying = SealedPart(first.segment, BitMap([int(NUMBERS[0]), allowed.numbers[7]]))
+    assert dying.alive(allowed) is dying.alive(allowed)
+    assert dying.alive(allowed).numbers == allowed.numbers - dying.dead
+    assert dying.alive(None).numbers == BitMap(first.segment.numbers.tolist()) - dying.dead
 
 
 class Late(Exception):

@@ -1,7 +1,7 @@
 """The attributes of all items at one moment: a frozen base and the changes on top. Knows nothing of storage and vectors."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn, Self
@@ -14,6 +14,7 @@ from retriever.attributes.evaluation import NumbersOf, once
 from retriever.attributes.frozen import Frozen
 from retriever.attributes.known import Known
 from retriever.attributes.log import Log
+from retriever.attributes.recent import Recent, notation
 from retriever.bitmaps import of_numbers
 from retriever.filters import EVERYTHING, Expression
 from retriever.items import AttributeValue
@@ -37,6 +38,7 @@ class Attributes:
     """Rows of the log this value knows of; when they are many, a new base is due."""
     changed: BitMap
     """The numbers in those rows, for which the base does not count any more."""
+    _recent: Recent = field(default_factory=Recent, init=False)
 
     @classmethod
     def empty(cls) -> Self:
@@ -84,17 +86,29 @@ class Attributes:
         return Attributes(self.live, base.frozen, log, log.length, of_numbers(log.changed(log.length)))
 
     def matching(self, wanted: Expression, numbers_of: NumbersOf = _nobody) -> Allowed:
-        """The items that meet `wanted`; `numbers_of` finds the numbers of item ids.
+        """The items that meet `wanted`; `numbers_of` finds the numbers of item ids. The same object for a filter asked again lately.
 
         Raises LookupError when the expression asks for ids and `numbers_of` was not given.
         """
         if wanted == EVERYTHING:
             return Allowed(self.live)
-        asked = once(numbers_of)
-        found = self.frozen.evaluate(wanted, asked)
-        if not self.changed_rows:
-            return Allowed(found)
-        return Allowed((found - self.changed) | self._latest.matching(wanted, asked))
+        written = notation(wanted)
+        if (known := self._recent.get(written)) is not None:
+            return known
+        looked_up: list[tuple[str, ...]] = []
+
+        def looking_up(ids: tuple[str, ...]) -> Iterable[int]:
+            looked_up.append(ids)
+            return numbers_of(ids)
+
+        answer = Allowed(self._matching(wanted, once(looking_up)))
+        if not looked_up:  # the ids of items are not part of this value, so they may change
+            self._recent.put(written, answer)
+        return answer
+
+    def _matching(self, wanted: Expression, numbers_of: Callable[[tuple[str, ...]], BitMap]) -> BitMap:
+        found = self.frozen.evaluate(wanted, numbers_of)
+        return (found - self.changed) | self._latest.matching(wanted, numbers_of) if self.changed_rows else found
 
     @cached_property
     def _latest(self) -> Known:

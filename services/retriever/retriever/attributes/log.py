@@ -26,13 +26,13 @@ class Growing(Generic[Kind]):
     def __init__(self, dtype: type[Kind], fill: float) -> None:
         self._fill, self.buffer = fill, np.full(64, fill, dtype)
 
-    def put(self, at: int, value: float) -> None:
-        """Writes place `at`."""
-        if at >= len(self.buffer):
-            longer = np.full(max(2 * len(self.buffer), at + 1), self._fill, self.buffer.dtype)
+    def put(self, places: Sequence[int] | slice, values: Sequence[float] | float, end: int) -> None:
+        """Writes `places`, all before `end`."""
+        if end > len(self.buffer):
+            longer = np.full(max(2 * len(self.buffer), end), self._fill, self.buffer.dtype)
             longer[: len(self.buffer)] = self.buffer
             self.buffer = longer
-        self.buffer[at] = value
+        self.buffer[places] = values
 
     def upto(self, count: int) -> NDArray[Kind]:
         """The first `count` places."""
@@ -53,23 +53,25 @@ class LogColumn:
         self.pair_rows: Growing[np.int64] = Growing(np.int64, NEVER)
         self.pair_codes: Growing[np.int32] = Growing(np.int32, 0)
 
-    def put(self, row: int, value: AttributeValue) -> None:
-        """Notes the value of a row beyond all before it."""
-        if isinstance(value, tuple | list):
-            for word in dict.fromkeys(value):
-                self.pair_codes.put(self.pairs, self._code(word))
-                self.pair_rows.put(self.pairs, row)
-                self.pairs += 1
-            self.kinds.put(row, LIST)
-        elif isinstance(value, bool):
-            self.kinds.put(row, TRUE if value else FALSE)
-        elif isinstance(value, str):
-            self.scalars.put(row, self._code(value))
-            self.kinds.put(row, WORD)
-        else:
-            self.numbers.put(row, number := float_of(value))
-            self.scalars.put(row, self._code(number))
-            self.kinds.put(row, NUMBER)
+    def put(self, rows: Sequence[int], values: Sequence[AttributeValue]) -> None:
+        """Notes the values of rows beyond all before them, ascending."""
+        pairs = [
+            (row, self._code(word))
+            for row, value in zip(rows, values, strict=True)
+            if isinstance(value, tuple | list)
+            for word in dict.fromkeys(value)
+        ]
+        if pairs:
+            places, self.pairs = slice(self.pairs, self.pairs + len(pairs)), self.pairs + len(pairs)
+            self.pair_codes.put(places, [code for _, code in pairs], self.pairs)
+            self.pair_rows.put(places, [row for row, _ in pairs], self.pairs)
+        end = rows[-1] + 1
+        if scalars := [(row, value) for row, value in zip(rows, values, strict=True) if isinstance(value, str)]:
+            self.scalars.put([row for row, _ in scalars], [self._code(value) for _, value in scalars], end)
+        if numbers := [(row, float_of(value)) for row, value in zip(rows, values, strict=True) if is_number(value)]:
+            self.numbers.put([row for row, _ in numbers], [number for _, number in numbers], end)
+            self.scalars.put([row for row, _ in numbers], [self._code(number) for _, number in numbers], end)
+        self.kinds.put(rows, [_kind(value) for value in values], end)
 
     def _code(self, value: str | float) -> int:
         return self.codes.setdefault(value, len(self.codes))
@@ -123,6 +125,14 @@ class LogColumn:
         copy.pair_rows.buffer, copy.pair_codes.buffer = rows[low:high] - first, self.pair_codes.upto(high)[low:].copy()
         copy.codes, copy.pairs = dict(self.codes), high - low
         return copy
+
+
+def _kind(value: AttributeValue) -> int:
+    if isinstance(value, bool):
+        return TRUE if value else FALSE
+    if isinstance(value, str):
+        return WORD
+    return LIST if isinstance(value, tuple | list) else NUMBER
 
 
 def _between(numbers: Doubles, ends: Range) -> Bools:

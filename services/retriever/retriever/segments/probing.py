@@ -5,11 +5,14 @@ from typing import Any
 import faiss
 import numpy as np
 
-from retriever.items import Floats, Rows
+from retriever.items import Doubles, Floats, Rows
 from retriever.segments.clusters import Clusters
 
 CROWD = 0.045
 """What a cluster gains with the number of its allowed rows: of more, the nearest one lies farther from the centroid, towards the query."""
+
+NEAR = 4
+"""Clusters around a query that tell how many of the rows near it are allowed."""
 
 
 def chosen(clusters: Clusters, queries: Floats, counts: Rows, rows: float) -> tuple[Rows, Floats]:
@@ -26,6 +29,14 @@ def chosen(clusters: Clusters, queries: Floats, counts: Rows, rows: float) -> tu
     width = max(1, int(taken.sum(axis=1).max(initial=0)))
     lists = np.where(taken, order, -1)[:, :width]
     return np.ascontiguousarray(lists), np.ascontiguousarray(np.take_along_axis(likeness, order[:, :width], axis=1))
+
+
+def near(clusters: Clusters, queries: Floats, counts: Rows) -> Doubles:
+    """The share of the rows in the clusters nearest to each query `(q, dim)` that `counts` `(c,)` tells `(q,)`."""
+    likeness = queries @ clusters.centroids.T
+    nearest = np.argpartition(-likeness, min(NEAR, len(clusters)) - 1, axis=1)[:, :NEAR]
+    shares: Doubles = counts[nearest].sum(axis=1) / np.maximum(np.diff(clusters.starts)[nearest].sum(axis=1), 1)
+    return shares
 
 
 def probed(index: Any, queries: Floats, wanted: int, lists: Rows, likeness: Floats, parameters: Any) -> Rows:

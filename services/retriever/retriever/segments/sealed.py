@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from retriever.allowed import Allowed
 from retriever.bitmaps import rows_of
-from retriever.items import Bools, Floats, Rows
+from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry, SegmentDamaged
 from retriever.segments.files import ALIGNMENT, GRAPH_PAD, flat_pad, map_index
 from retriever.segments.kinds import KINDS, SKETCH, Kind
-from retriever.segments.probing import chosen, probed
+from retriever.segments.probing import chosen, near, probed
 from retriever.segments.scan import exact, ordered, padded, products
 from retriever.spread import Moments
 
@@ -155,6 +155,10 @@ class Sealed:
             return np.bincount(self._cluster_of[found[found >= 0]], minlength=len(self.clusters))
         there = self._cluster_of[::COUNTED][allowed.has(self.numbers[::COUNTED])]
         return np.maximum(COUNTED * np.bincount(there, minlength=len(self.clusters)), 1)
+
+    def density(self, queries: Floats, allowed: Allowed) -> Doubles:
+        """About the share of the rows near each query that is allowed `(q,)`."""
+        return near(self.clusters, queries, self.spread(allowed))
 
     def marked(self, allowed: Allowed) -> Bools:
         """For each local row whether it is allowed."""
