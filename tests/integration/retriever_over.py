@@ -12,9 +12,7 @@ from fastapi import FastAPI
 from pipelines.suite import free_ports
 from retriever.api import ROUTES, STATUSES
 from retriever.backends.protocol import Backend
-from retriever.library import Library
 from retriever.metrics import RetrieverMetrics
-from retriever.remote import Remote
 from retriever.settings import Settings
 from retriever.workers import Workers
 from servicekit import app as servicekit_app
@@ -28,7 +26,7 @@ def served(store: Backend, state: Path) -> Iterator[str]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with closing(Workers(2)) as app.state.workers:
-            app.state.backend, app.state.library = store, store if isinstance(store, Library) else Remote()
+            app.state.backend, app.state.proposals = store, settings.candidates_per_source
             yield
 
     async def ready() -> None:

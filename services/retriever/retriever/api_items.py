@@ -32,7 +32,7 @@ async def list_items(
     typed = " ".join(query.split()) if query else ""
     start = _start(cursor, typed)
     if typed:
-        found = await workers.search(api_bodies.library(request).catalogue.find, typed, start, limit + 1)
+        found = await workers.search(store.find, typed, start, limit + 1)
         following: str | int = start + limit
     else:
         found = await workers.search(store.after, start, limit + 1)

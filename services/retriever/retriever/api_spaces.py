@@ -25,16 +25,15 @@ async def replace_space(request: Request, space: str) -> SpaceStatus:
     workers, upload = api_bodies.workers(request), SpaceUpload(space)
     async for portion in api_bodies.portions(request):
         await workers.read(upload.feed, portion)
-    state = await workers.write(api_bodies.library(request).replace_space, space, await workers.read(upload.finish))
+    state = await workers.write(api_bodies.backend(request).replace_space, space, await workers.read(upload.finish))
     api_bodies.metrics(request).space_rows.labels(space).set(state.rows)
     return _uploaded(state)
 
 
 async def list_spaces(request: Request) -> list[SpaceStatus]:
     """What each space holds: the vector spaces, the one with the role content first, then the uploaded ones."""
-    workers = api_bodies.workers(request)
-    vectors = await workers.search(api_bodies.backend(request).spaces)
-    uploaded = await workers.search(api_bodies.library(request).uploads)
+    store, workers = api_bodies.backend(request), api_bodies.workers(request)
+    vectors, uploaded = await workers.search(store.spaces), await workers.search(store.uploads)
     ordered = sorted(vectors, key=lambda state: (not state.content, state.name))
     return [*map(_vectors, ordered), *map(_uploaded, uploaded)]
 

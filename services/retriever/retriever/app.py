@@ -15,7 +15,6 @@ from retriever.loans import LENDERS
 from retriever.maintenance import kept_up
 from retriever.manifest import CATALOGUE
 from retriever.metrics import RetrieverMetrics
-from retriever.remote import Remote
 from retriever.replication import Unloaded, followed, published
 from retriever.settings import Settings
 from retriever.workers import Workers
@@ -34,30 +33,31 @@ def build(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.library = app.state.backend = Unloaded()
+        app.state.backend = Unloaded()
         app.state.proposals = settings.candidates_per_source
         settings.state_dir.mkdir(parents=True, exist_ok=True)
 
+        def answer_from(store: Backend) -> None:
+            app.state.backend, opened[:] = store, [store]
+            metrics.items.set(len(store))
+            metrics.show(store.spaces(), store.generation)
+            for state in store.uploads():
+                metrics.space_rows.labels(state.name).set(state.rows)
+
         def show(library: Library) -> None:
             """From now on requests are answered from `library`."""
-            opened[:] = served[:] = [library]
-            app.state.library = app.state.backend = library
+            served[:] = [library]
+            answer_from(library)
             LOG.info("index_built", items=len(library), generation=library.generation)
-            metrics.items.set(len(library))
-            metrics.show(library.spaces(), library.generation)
-            for state in library.uploads():
-                metrics.space_rows.labels(state.name).set(state.rows)
 
         async with AsyncExitStack() as stack:
             stack.enter_context(held(settings.state_dir))
             app.state.workers = workers = stack.enter_context(closing(Workers(settings.search_threads)))
             if settings.milvus_url:
-                store = stack.enter_context(closing(await workers.write(_milvus, settings.milvus_url)))
+                store = stack.enter_context(closing(await workers.write(_milvus, settings.milvus_url, settings.index_kind)))
                 stack.callback(workers.close)
-                app.state.backend, app.state.library, opened[:] = store, Remote(), [store]
+                await workers.write(answer_from, store)
                 LOG.info("milvus_opened", items=len(store), generation=store.generation)
-                metrics.items.set(len(store))
-                metrics.show(store.spaces(), store.generation)
                 yield
                 return
             opening = partial(Library, lenders=LENDERS, fsync=settings.fsync, kind=settings.index_kind)
@@ -82,7 +82,7 @@ def build(settings: Settings) -> FastAPI:
     return app
 
 
-def _milvus(url: str) -> Backend:
+def _milvus(url: str, kind: str) -> Backend:
     from retriever.backends.milvus import Milvus  # brings pandas and gRPC, which nobody else needs
 
-    return Milvus(url)
+    return Milvus(url, kind=kind)

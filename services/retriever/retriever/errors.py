@@ -17,7 +17,6 @@ RetrieverError
 ├── GenerationNotReached  this store is older than what was asked for
 ├── FilterUnsupported     the backend can not evaluate this filter exactly
 ├── ItemTooLarge          more attributes than an item may have, or than the backend has room for
-├── LocalOnly             not answered while items are in Milvus
 ├── SpaceRowRefused       a line of a space upload; the whole upload is dropped
 ├── NothingToRetrieve     no source has anything to go by
 ├── IndexNotLoaded        asked before the index was built
@@ -115,10 +114,6 @@ class FilterUnsupported(RetrieverError):
 
 class ItemTooLarge(RetrieverError):
     """An item with more attributes than one may have, or with more or longer values than the backend can hold."""
-
-
-class LocalOnly(RetrieverError):
-    """Needs the index of this machine, which a retriever on Milvus has not."""
 
 
 class SpaceRowRefused(RetrieverError):
