@@ -204,7 +204,7 @@ async def test_ready_means_that_a_search_finds(tmp_path: Path) -> None:
             assert (await client.get("/readyz")).status_code == 200
             await client.put("/v1/items", json=batch("a", "b"))
             assert (await client.get("/readyz")).status_code == 200
-            app.state.library.view.content.memories[0].segment._buffer[:] = 0
+            app.state.backend.view.content.memories[0].segment._buffer[:] = 0
             answer = await client.get("/readyz")
             assert (answer.status_code, "restart to rebuild the index" in answer.json()["detail"]) == (503, True)
 
