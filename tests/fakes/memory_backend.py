@@ -61,6 +61,9 @@ class MemoryBackend:
     def generation(self) -> int:
         return self._generation if self.paused_at is None else self.paused_at
 
+    def reached(self, generation: int) -> bool:
+        return self.generation >= generation
+
     def close(self) -> None:
         """Nothing is open."""
 

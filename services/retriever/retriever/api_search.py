@@ -45,7 +45,7 @@ async def search_items(request: Request) -> Response:
     body = await api_bodies.read(request, wire.SearchRequest)
     deadline = _deadline(request, body.deadline_ms)
     if body.min_generation > store.generation:
-        await _reach(store, body.min_generation, deadline or Deadline.after_ms(LONGEST_WAIT_MS))
+        await _reach(request, body.min_generation, deadline or Deadline.after_ms(LONGEST_WAIT_MS))
     timings = context.stage_timings.get() or {}
     with api_bodies.admitted(request) as threads:
         if _is_short(body):
@@ -117,9 +117,10 @@ def _hit(hit: Hit, item: Item | None = None) -> dict[str, Any]:
     return written
 
 
-async def _reach(store: Backend, generation: int, deadline: Deadline) -> None:
-    """Returns once `store` is there; raises GenerationNotReached at the deadline."""
-    while store.generation < generation:
+async def _reach(request: Request, generation: int, deadline: Deadline) -> None:
+    """Returns once the store is there; raises GenerationNotReached at the deadline."""
+    store, threads = api_bodies.backend(request), api_bodies.workers(request)
+    while store.generation < generation and not await threads.search(store.reached, generation):
         if deadline.expired:
             raise GenerationNotReached(generation, store.generation)
         await asyncio.sleep(min(LOOK_AGAIN_S, max(0.0, deadline.remaining_s)))

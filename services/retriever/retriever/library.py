@@ -87,6 +87,10 @@ class Library:
     def generation(self) -> int:
         return self.view.generation
 
+    def reached(self, generation: int) -> bool:
+        """See `backends.protocol.Backend.reached`."""
+        return self.generation >= generation
+
     @property
     def identity(self) -> Identity | None:
         """Of the content space; None before there is one."""

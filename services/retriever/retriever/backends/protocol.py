@@ -135,7 +135,10 @@ class Backend(Protocol):
 
     @property
     def generation(self) -> int:
-        """Of the last acknowledged write; 0 for a store that never had one. Survives restarts."""
+        """Of the last acknowledged write that this process knows of; 0 for a store that never had one. Survives restarts."""
+
+    def reached(self, generation: int) -> bool:
+        """Whether a read would see the write of this generation, also one of another process."""
 
     def close(self) -> None:
         """Ends connections, threads and child processes; nothing acknowledged is lost."""

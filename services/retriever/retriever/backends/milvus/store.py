@@ -74,6 +74,9 @@ class Milvus:
     def generation(self) -> int:
         return self._registry.known.generation
 
+    def reached(self, generation: int) -> bool:
+        return self.generation >= generation or self._registry.current().generation >= generation
+
     def close(self) -> None:
         self._server.close()
 
