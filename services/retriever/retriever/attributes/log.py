@@ -26,13 +26,16 @@ class Growing(Generic[Kind]):
     def __init__(self, dtype: type[Kind], fill: float) -> None:
         self._fill, self.buffer = fill, np.full(64, fill, dtype)
 
-    def put(self, places: Sequence[int] | slice, values: Sequence[float] | float, end: int) -> None:
-        """Writes `places`, all before `end`."""
+    def put(self, places: Sequence[int], values: Sequence[float]) -> None:
+        """Writes `places`, which ascend."""
+        if not places:
+            return
+        first, end = places[0], places[-1] + 1
         if end > len(self.buffer):
             longer = np.full(max(2 * len(self.buffer), end), self._fill, self.buffer.dtype)
             longer[: len(self.buffer)] = self.buffer
             self.buffer = longer
-        self.buffer[places] = values
+        self.buffer[slice(first, end) if end - first == len(places) else places] = values
 
     def upto(self, count: int) -> NDArray[Kind]:
         """The first `count` places."""
@@ -54,24 +57,30 @@ class LogColumn:
         self.pair_codes: Growing[np.int32] = Growing(np.int32, 0)
 
     def put(self, rows: Sequence[int], values: Sequence[AttributeValue]) -> None:
-        """Notes the values of rows beyond all before them, ascending."""
-        pairs = [
-            (row, self._code(word))
-            for row, value in zip(rows, values, strict=True)
-            if isinstance(value, tuple | list)
-            for word in dict.fromkeys(value)
-        ]
-        if pairs:
-            places, self.pairs = slice(self.pairs, self.pairs + len(pairs)), self.pairs + len(pairs)
-            self.pair_codes.put(places, [code for _, code in pairs], self.pairs)
-            self.pair_rows.put(places, [row for row, _ in pairs], self.pairs)
-        end = rows[-1] + 1
-        if scalars := [(row, value) for row, value in zip(rows, values, strict=True) if isinstance(value, str)]:
-            self.scalars.put([row for row, _ in scalars], [self._code(value) for _, value in scalars], end)
-        if numbers := [(row, float_of(value)) for row, value in zip(rows, values, strict=True) if is_number(value)]:
-            self.numbers.put([row for row, _ in numbers], [number for _, number in numbers], end)
-            self.scalars.put([row for row, _ in numbers], [self._code(number) for _, number in numbers], end)
-        self.kinds.put(rows, [_kind(value) for value in values], end)
+        """Notes the values of rows that ascend and lie beyond all before them."""
+        kinds: list[int] = []
+        scalars: list[tuple[int, int]] = []
+        numbers: list[tuple[int, float]] = []
+        pairs: list[tuple[int, int]] = []
+        for row, value in zip(rows, values, strict=True):
+            if isinstance(value, str):
+                scalars.append((row, self._code(value)))
+                kinds.append(WORD)
+            elif isinstance(value, (tuple, list)):
+                pairs += [(row, self._code(word)) for word in dict.fromkeys(value)]
+                kinds.append(LIST)
+            elif isinstance(value, bool):
+                kinds.append(TRUE if value else FALSE)
+            else:
+                numbers.append((row, number := float_of(value)))
+                scalars.append((row, self._code(number)))
+                kinds.append(NUMBER)
+        self.pair_codes.put(range(self.pairs, self.pairs + len(pairs)), [code for _, code in pairs])
+        self.pair_rows.put(range(self.pairs, self.pairs + len(pairs)), [row for row, _ in pairs])
+        self.pairs += len(pairs)
+        self.numbers.put([row for row, _ in numbers], [number for _, number in numbers])
+        self.scalars.put([row for row, _ in scalars], [code for _, code in scalars])
+        self.kinds.put(rows, kinds)
 
     def _code(self, value: str | float) -> int:
         return self.codes.setdefault(value, len(self.codes))
@@ -127,12 +136,17 @@ class LogColumn:
         return copy
 
 
-def _kind(value: AttributeValue) -> int:
-    if isinstance(value, bool):
-        return TRUE if value else FALSE
-    if isinstance(value, str):
-        return WORD
-    return LIST if isinstance(value, tuple | list) else NUMBER
+def _by_name(
+    rows: Sequence[int], attributes: Sequence[Mapping[str, AttributeValue] | None]
+) -> dict[str, tuple[list[int], list[AttributeValue]]]:
+    found: dict[str, tuple[list[int], list[AttributeValue]]] = {}
+    for row, values in zip(rows, attributes, strict=True):
+        for name, value in (values or {}).items():
+            if (column := found.get(name)) is None:
+                column = found[name] = ([], [])
+            column[0].append(row)
+            column[1].append(value)
+    return found
 
 
 def _between(numbers: Doubles, ends: Range) -> Bools:
@@ -161,36 +175,35 @@ class Log:
         """
         first = self.length
         self.length += len(numbers)
-        for row, (number, values) in enumerate(zip(numbers, attributes, strict=True), first):
-            self.numbers.put(row, number)
-            self.ended.put(row, FAILED)
-            for name, value in (values or {}).items():
-                if name not in self.columns:
-                    self.columns[name] = LogColumn()
-                self.columns[name].put(row, value)
-        for row, (number, values) in enumerate(zip(numbers, attributes, strict=True), first):
-            self._finish(row, number, REMOVED if values is None else NEVER)
+        rows = range(first, self.length)
+        self.numbers.put(rows, numbers)
+        self.ended.put(rows, [FAILED] * len(rows))
+        for name, (places, values) in _by_name(rows, attributes).items():
+            if name not in self.columns:
+                self.columns[name] = LogColumn()
+            self.columns[name].put(places, values)
+        self._finish(rows, numbers, [REMOVED if values is None else NEVER for values in attributes])
         self.counted = self.length
         return self.length
 
-    def _finish(self, row: int, number: int, ended: int) -> None:
-        before = self._row_of.get(number)
-        if before is not None and self.ended.buffer[before] != REMOVED:
-            self.ended.put(before, row)
-        self.ended.put(row, ended)
-        self._row_of[number] = row
+    def _finish(self, rows: Sequence[int], numbers: Sequence[int], ended: Sequence[int]) -> None:
+        self.ended.put(rows, ended)
+        for row, number in zip(rows, numbers, strict=True):
+            before = self._row_of.get(number)
+            if before is not None and self.ended.buffer[before] != REMOVED:
+                self.ended.buffer[before] = row
+            self._row_of[number] = row
 
     def part(self, first: int, count: int) -> "Log":
         """A copy of the rows from `first` up to `count`, as they were when there were no others."""
         copy = Log()
         copy.columns = {name: column.part(first, count) for name, column in list(self.columns.items())}
-        ended = self.ended.upto(count)[first:].tolist()
-        for row, number in enumerate(self.numbers.upto(count)[first:].tolist()):
-            copy.numbers.put(row, number)
-            if ended[row] == FAILED:
-                copy.ended.put(row, FAILED)
-            else:
-                copy._finish(row, number, REMOVED if ended[row] == REMOVED else NEVER)
+        ended, numbers = self.ended.upto(count)[first:], self.numbers.upto(count)[first:]
+        copy.numbers.put(range(len(numbers)), numbers.tolist())
+        whole = np.flatnonzero(ended != FAILED)
+        copy.ended.put(range(len(numbers)), [FAILED] * len(numbers))
+        then = np.where(ended[whole] == REMOVED, REMOVED, NEVER)
+        copy._finish(whole.tolist(), numbers[whole].tolist(), then.tolist())
         copy.length = copy.counted = count - first
         return copy
 
