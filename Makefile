@@ -3,9 +3,11 @@ PYTHON ?= python3
 STATE ?= .warmstart
 IMAGE_PREFIX ?= warmstart
 IMAGE_TAG ?= dev
+WORKERS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PARTS := services/shared services/encoder services/expander services/retriever services/gateway pipelines
+AT_ONCE = -n $(WORKERS) -m "not timed" $(if $(SUITE_STATE),--suite-state=$(SUITE_STATE))
 IN_CONTAINERS := --suite compose --image-prefix $(IMAGE_PREFIX) --image-tag $(IMAGE_TAG) \
   tests/images tests/e2e --ignore tests/e2e/cluster
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
@@ -47,8 +49,9 @@ demo: .venv/installed ## Start the four services, import the sample, show recomm
 	  else echo "The browser tests need Chromium. Run this first: sudo apt-get install -y chromium"; exit 1; fi
 	@touch $@
 
-test: .venv/chromium .venv/tested $(if $(WITH_TORCH),.venv/torch) lint $(if $(WITH_IMAGES),images) ## Lint, types, architecture and every test (WITH_TORCH=1 adds parity with torch, WITH_IMAGES=1 the tests of the images)
-	$(BIN)/python -m pytest $(ARGS)
+test: .venv/chromium .venv/tested $(if $(WITH_TORCH),.venv/torch) lint $(if $(WITH_IMAGES),images) ## Lint, types, architecture and every test (WITH_TORCH=1 adds parity with torch, WITH_IMAGES=1 the tests of the images; ARGS=... are pytest's)
+	$(BIN)/python -m pytest $(or $(ARGS),$(AT_ONCE))
+	$(if $(ARGS),,$(BIN)/python -m pytest -m timed)
 	$(if $(WITH_IMAGES),$(BIN)/python -m pytest $(IN_CONTAINERS))
 
 lint: .venv/tested ## Lint, formatting, types and import rules

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
@@ -15,6 +16,7 @@ from servicekit.settings import NO_TELEMETRY
 
 if TYPE_CHECKING:
     from tests.postgresql import Server
+    from tests.workers import Scheduling
 
     from pipelines.suite import Suite
 
@@ -37,6 +39,7 @@ settings.load_profile("any machine")
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("warmstart")
     group.addoption("--suite", choices=("processes", "compose"), default="processes", help="run the suite as processes or as containers")
+    group.addoption("--suite-state", metavar="FOLDER", help="start the processes from a copy of what `make demo ONCE=1` left there")
     group.addoption("--image-prefix", default="warmstart", help="images are <prefix>/<service>:<tag>")
     group.addoption("--image-tag", default="dev", help="the tag of the images")
     group.addoption("--proxy-image", default="", help="the balancer of the rolling restarts")
@@ -47,7 +50,19 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if collection_path == IMAGES and config.getoption("--suite") != "compose" else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    from tests.workers import scheduling
+
+    return scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of several workers
+        from tests.workers import long_ones_first
+
+        items[:] = long_ones_first(items)
     if config.getoption("--suite") == "compose":
         for item in items:
             if reason := LOCAL_PROCESSES.get(item.path.name):
@@ -70,6 +85,8 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             composed.prepare()
             yield composed
         return
+    if left := request.config.getoption("--suite-state"):
+        shutil.copytree(request.config.invocation_params.dir / left, folder, dirs_exist_ok=True)
     with Suite(folder) as running:
         running.wait_ready()
         with Api(running.gateway_url) as api:

@@ -35,6 +35,7 @@ def p99(outcome: Outcome) -> float:
     return float(np.percentile(outcome.latencies_ms(), 99))
 
 
+@pytest.mark.timed
 def test_at_three_times_its_capacity_the_served_stay_fast_and_the_rest_are_told_to_come_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,6 +105,7 @@ async def test_acknowledged_events_survive_kill_9_of_the_server_and_the_store_re
             assert await profiles.total() == len(touched) <= attempted
 
 
+@pytest.mark.timed
 async def test_calls_fail_at_once_while_the_server_is_down_and_a_store_may_be_opened_meanwhile(postgresql: Server) -> None:
     url = postgresql.database()
     async with opened(url) as profiles:
@@ -127,6 +128,7 @@ async def test_calls_fail_at_once_while_the_server_is_down_and_a_store_may_be_op
         assert (await profiles.taste("ann")).touched == ("i1",)
 
 
+@pytest.mark.timed
 async def test_a_server_that_neither_answers_nor_hangs_up_is_given_up_in_bounded_time(
     postgresql: Server,
 ) -> None:

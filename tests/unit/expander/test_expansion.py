@@ -127,6 +127,7 @@ async def test_without_an_artefact_a_failing_llm_leaves_honest_nothing(service: 
     assert answer["degraded"]
 
 
+@pytest.mark.timed
 async def test_a_stalled_llm_does_not_hold_the_answer_past_the_deadline(service: Service, artefact: Path, llm: FakeLlm) -> None:
     llm.plays(fake.stalls)
     async with service(llm_url=llm.url) as client:

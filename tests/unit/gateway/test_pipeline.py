@@ -170,6 +170,7 @@ async def test_similar_items_are_remembered_and_else_unavailable(house: House) -
     assert (await house.http.get("/v1/items/dune/similar")).json()["degraded"] == []
 
 
+@pytest.mark.timed
 async def test_a_stalled_retriever_holds_reads_no_longer_than_a_read_may_take(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.gateway.READ_DEADLINE_MS", 100)
     house.retriever.behaviour = Behaviour.STALLS
