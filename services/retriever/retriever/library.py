@@ -36,7 +36,6 @@ from retriever.errors import (
     StorageFailed,
     VectorsMissing,
 )
-from retriever.identity import Identity
 from retriever.items import Floats, Item, Rows
 from retriever.patching import patched
 from retriever.replay import Replay
@@ -90,11 +89,6 @@ class Library:
     def reached(self, generation: int) -> bool:
         """See `backends.protocol.Backend.reached`."""
         return self.generation >= generation
-
-    @property
-    def identity(self) -> Identity | None:
-        """Of the content space; None before there is one."""
-        return self.view.content.identity if self.view.content else None
 
     # writes
 

@@ -46,10 +46,12 @@ class Listed:
             numbers = self._numbers(allowed.rows())
             return [self._rows(best_rows(self._scores, np.sort(numbers[numbers != SILENT]), n))]
         found, asked, size = list[str](), 0, max(FIRST_ASKED, 2 * n)
-        while len(found) < n and asked < min(len(self._heard.said), DEEPEST):
-            next_ones = best_rows(self._scores, self._heard.said, asked + min(size, LAST_ASKED))[asked:]
+        deepest = min(len(self._heard.said), DEEPEST)
+        while len(found) < n and asked < deepest:
+            until = min(asked + min(size, LAST_ASKED), deepest)
+            next_ones = best_rows(self._scores, self._heard.said, until)[asked:]
             found += allowed.keep([self._heard.upload.ids[number] for number in next_ones.tolist()])
-            asked, size = asked + len(next_ones), 4 * size
+            asked, size = until, 4 * size
         return [self._stock.rows_of(found[:n])]
 
     def raw(self, rows: Rows) -> Doubles:

@@ -248,11 +248,14 @@ class Milvus:
         return [item_of(rows[name], with_text=True) for name in names if name in rows]
 
     def retrieve(self, question: Question, proposals: int) -> Answer:
-        known = self._registry.current()
-        heard, sample = self._uploads.heard(), self._samples.of(known.content, known.generation) if known.content else None
-        return retrieve(MilvusStock(self._server, self._items, known.content, sample, heard, self._lenders), question, proposals)
+        return retrieve(self._stock(), question, proposals)
 
     # parts
+
+    def _stock(self) -> MilvusStock:
+        known = self._registry.current()
+        sample = self._samples.of(known.content, known.generation) if known.content else None
+        return MilvusStock(self._server, self._items, known.content, sample, self._uploads.heard(), self._lenders)
 
     def _state_of(self, name: str, heard: Heard | None) -> UploadState:
         if heard is None:
