@@ -75,6 +75,21 @@ class Catalogue:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
 
+    def ask_merge(self, space: int) -> None:
+        """Notes that a vector space is to become one segment, whatever happens before it is; no write of the catalogue's items."""
+        with _explained("written"):
+            self._writer.execute("INSERT OR IGNORE INTO merging VALUES (?)", (space,))
+
+    def merged(self, space: int) -> None:
+        """Forgets it again."""
+        with _explained("written"):
+            self._writer.execute("DELETE FROM merging WHERE space = ?", (space,))
+
+    def merging(self) -> frozenset[int]:
+        """The vector spaces that are still to become one segment each."""
+        with self.reading() as reader:
+            return frozenset(space for (space,) in reader.execute("SELECT space FROM merging JOIN vector_spaces USING (space)"))
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection for reading only, from the pool."""

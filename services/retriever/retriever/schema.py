@@ -12,6 +12,8 @@ WORDS = "CREATE VIRTUAL TABLE words USING fts5(title, authors, prefix = '1 2 3',
 SPACES = "CREATE TABLE spaces (name TEXT PRIMARY KEY, kind TEXT NOT NULL, arrays BLOB NOT NULL)"
 POPULARITY = "CREATE TABLE popularity (id TEXT PRIMARY KEY, score REAL NOT NULL) WITHOUT ROWID"
 CENTRE = "CREATE TABLE centre (one INTEGER PRIMARY KEY CHECK (one = 1), mean BLOB NOT NULL, items INTEGER NOT NULL)"
+MERGING = "CREATE TABLE IF NOT EXISTS merging (space INTEGER PRIMARY KEY)"
+"""The vector spaces that somebody asked to be one segment. Retrievers that do not know of it leave it alone, so the layout is the same."""
 NUMBERED = (
     # generation: how many writes were committed. content: the vector space that plays this role.
     """CREATE TABLE meta (one INTEGER PRIMARY KEY CHECK (one = 1), generation INTEGER NOT NULL, content INTEGER, previous INTEGER)""",
@@ -31,10 +33,11 @@ NUMBERED = (
     "CREATE TABLE news (generation INTEGER NOT NULL, what TEXT NOT NULL, name TEXT NOT NULL)",
     "CREATE INDEX news_generation ON news (generation)",
 )
-NEW = (*NUMBERED, CENTRE, WORDS, SPACES, POPULARITY, "INSERT INTO meta VALUES (1, 0, NULL, NULL)")
+NEW = (*NUMBERED, MERGING, CENTRE, WORDS, SPACES, POPULARITY, "INSERT INTO meta VALUES (1, 0, NULL, NULL)")
 FROM_2 = (
     "ALTER TABLE items RENAME TO items_2",
     *NUMBERED,
+    MERGING,
     "INSERT INTO meta SELECT 1, 1, (SELECT 1 FROM identity), NULL",
     "INSERT INTO vector_spaces SELECT 1, 'content-1', fingerprint, dimension, 'hnsw', 1 FROM identity",
     "INSERT INTO items SELECT number, id, title, attributes, text, 1 FROM items_2 ORDER BY number",
@@ -62,6 +65,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Brings the file to this layout, in one transaction; raises StorageFailed for a layout that it does not know."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == VERSION:
+        connection.execute(MERGING)
         return
     if version not in (0, 2):
         raise StorageFailed(

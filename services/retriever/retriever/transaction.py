@@ -56,6 +56,7 @@ class Transaction:
     def drop_space(self, space: int, name: str) -> None:
         self._sql.execute("DELETE FROM vectors WHERE space = ?", (space,))
         self._sql.execute("DELETE FROM vector_spaces WHERE space = ?", (space,))
+        self._sql.execute("DELETE FROM merging WHERE space = ?", (space,))
         self._sql.execute("UPDATE meta SET previous = NULL WHERE previous = ?", (space,))
         self._tell("dropped", name)
 
