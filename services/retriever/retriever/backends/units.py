@@ -31,5 +31,7 @@ def units(ids: Sequence[str], embeddings: Floats, dimension: int) -> Floats:
             "send embeddings of length 1 (the encoder's are). Nothing was stored."
         )
     scale = np.where(np.abs(lengths - 1.0) <= ROUNDING, 1.0, lengths)
+    if (scale == 1.0).all():
+        return embeddings.astype(np.float32, copy=False)
     scaled: Floats = (wide / scale[:, np.newaxis]).astype(np.float32)
     return scaled
