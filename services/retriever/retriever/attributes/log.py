@@ -5,7 +5,7 @@ too short is replaced by a longer copy, so that a reader who still holds the old
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class Growing(Generic[Kind]):
     def __init__(self, dtype: type[Kind], fill: float) -> None:
         self._fill, self.buffer = fill, np.full(64, fill, dtype)
 
-    def put(self, places: Sequence[int], values: Sequence[float]) -> None:
+    def put(self, places: Sequence[int], values: Sequence[float] | float) -> None:
         """Writes `places`, which ascend."""
         if not places:
             return
@@ -58,29 +58,34 @@ class LogColumn:
 
     def put(self, rows: Sequence[int], values: Sequence[AttributeValue]) -> None:
         """Notes the values of rows that ascend and lie beyond all before them."""
-        kinds: list[int] = []
-        scalars: list[tuple[int, int]] = []
-        numbers: list[tuple[int, float]] = []
-        pairs: list[tuple[int, int]] = []
-        for row, value in zip(rows, values, strict=True):
-            if isinstance(value, str):
-                scalars.append((row, self._code(value)))
-                kinds.append(WORD)
-            elif isinstance(value, (tuple, list)):
-                pairs += [(row, self._code(word)) for word in dict.fromkeys(value)]
-                kinds.append(LIST)
-            elif isinstance(value, bool):
-                kinds.append(TRUE if value else FALSE)
+        types = set(map(type, values))
+        for one in types:
+            if len(types) == 1:
+                self._put_alike(one, rows, values)
             else:
-                numbers.append((row, number := float_of(value)))
-                scalars.append((row, self._code(number)))
-                kinds.append(NUMBER)
-        self.pair_codes.put(range(self.pairs, self.pairs + len(pairs)), [code for _, code in pairs])
-        self.pair_rows.put(range(self.pairs, self.pairs + len(pairs)), [row for row, _ in pairs])
+                places = [place for place, value in enumerate(values) if type(value) is one]
+                self._put_alike(one, [rows[place] for place in places], [values[place] for place in places])
+
+    def _put_alike(self, type_: type, rows: Sequence[int], values: Sequence[Any]) -> None:
+        if issubclass(type_, (tuple, list)):
+            self._put_pairs([(row, self._code(word)) for row, words in zip(rows, values, strict=True) for word in dict.fromkeys(words)])
+            self.kinds.put(rows, LIST)
+        elif issubclass(type_, bool):
+            self.kinds.put(rows, [TRUE if value else FALSE for value in values])
+        elif issubclass(type_, str):
+            self.scalars.put(rows, [self._code(value) for value in values])
+            self.kinds.put(rows, WORD)
+        else:
+            numbers = [float_of(value) for value in values]
+            self.numbers.put(rows, numbers)
+            self.scalars.put(rows, [self._code(number) for number in numbers])
+            self.kinds.put(rows, NUMBER)
+
+    def _put_pairs(self, pairs: Sequence[tuple[int, int]]) -> None:
+        places = range(self.pairs, self.pairs + len(pairs))
+        self.pair_codes.put(places, [code for _, code in pairs])
+        self.pair_rows.put(places, [row for row, _ in pairs])
         self.pairs += len(pairs)
-        self.numbers.put([row for row, _ in numbers], [number for _, number in numbers])
-        self.scalars.put([row for row, _ in scalars], [code for _, code in scalars])
-        self.kinds.put(rows, kinds)
 
     def _code(self, value: str | float) -> int:
         return self.codes.setdefault(value, len(self.codes))
@@ -177,7 +182,7 @@ class Log:
         self.length += len(numbers)
         rows = range(first, self.length)
         self.numbers.put(rows, numbers)
-        self.ended.put(rows, [FAILED] * len(rows))
+        self.ended.put(rows, FAILED)
         for name, (places, values) in _by_name(rows, attributes).items():
             if name not in self.columns:
                 self.columns[name] = LogColumn()
@@ -201,7 +206,7 @@ class Log:
         ended, numbers = self.ended.upto(count)[first:], self.numbers.upto(count)[first:]
         copy.numbers.put(range(len(numbers)), numbers.tolist())
         whole = np.flatnonzero(ended != FAILED)
-        copy.ended.put(range(len(numbers)), [FAILED] * len(numbers))
+        copy.ended.put(range(len(numbers)), FAILED)
         then = np.where(ended[whole] == REMOVED, REMOVED, NEVER)
         copy._finish(whole.tolist(), numbers[whole].tolist(), then.tolist())
         copy.length = copy.counted = count - first
