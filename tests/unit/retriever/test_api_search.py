@@ -196,6 +196,39 @@ async def test_searches_beyond_the_admission_are_429_and_the_others_answered(sto
     assert "retriever_requests_overloaded_total 8.0" in metrics
 
 
+async def test_searches_that_come_together_are_answered_as_each_would_be_alone(stocked: httpx2.AsyncClient, store: MemoryBackend) -> None:
+    bodies: list[dict[str, Any]] = [
+        {"searches": [{"embeddings": [unit(3)]}]},
+        {"searches": [{"embeddings": [unit(52)], "name": "mine"}], "min_generation": 1},
+        {"searches": [{"embeddings": [unit(1), unit(2)]}], "k": 3},
+        {"searches": [{"embeddings": [[0, 0]]}]},
+        {"searches": [{"embeddings": packed(unit(7))}]},
+        {"searches": [{"embeddings": packed([1.0])}]},
+        {"searches": [{"embeddings": [unit(9)]}], "filter": {"year": {"gte": 20}}},
+        {"searches": [{"embeddings": [unit(9)]}], "deadline_ms": 0.001},
+    ]
+
+    async def told(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        answer = await stocked.post("/v1/search", json=body)
+        return answer.status_code, {key: value for key, value in answer.json().items() if key not in ("timings_ms", "request_id")}
+
+    alone = [await told(body) for body in bodies]
+    store.slow = lambda: time.sleep(0.02)
+    assert await asyncio.gather(*map(told, bodies)) == alone
+    assert [status for status, _ in alone] == [200, 200, 200, 422, 200, 422, 200, 504]
+
+
+async def test_searches_that_wait_are_one_search_of_the_backend(store: MemoryBackend, tmp_path: Path) -> None:
+    store.slow = lambda: time.sleep(0.2)
+    async with serving(store, tmp_path, search_threads=1) as http:
+        await http.post("/v1/spaces", json={"name": "s", "fingerprint": "f", "dimension": 2})
+        asks = [http.post("/v1/search", json={"searches": [{"embeddings": [unit(angle)]}]}) for angle in range(4)]
+        answers = await asyncio.gather(*asks)
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert len(store.asked) <= 2
+    assert sum(len(ask.queries) for ask in store.asked) == 4
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=4) | st.sampled_from(["content", "taste", "0", "20", "rrf"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),

@@ -18,7 +18,7 @@ from retriever.search import search
 from servicekit.deadline import Deadline
 
 ITEMS, DIMENSION = 1_500, 6
-NEVER, LONG_AGO = Deadline.after_ms(1e9), Deadline(0.0)
+NEVER, LONG_AGO = Deadline(float("inf")), Deadline(0.0)
 
 
 def vectors(seed: int, count: int) -> Floats:
