@@ -26,15 +26,17 @@ GRAPH_MOST, GRAPH_MOST_EACH = 200, 5
 """Candidates that the graph is asked for at most, and so many more for each result: beyond them codes are compared sooner."""
 UNFILTERED_MOST = 1_024
 """The same without a filter, for results and what has died between them."""
+GRAPH_SPARE = 64
+"""What the effort is raised by under a filter, on top of the candidates: the last of many are found less surely than the first ten."""
 GRAPH_SIGMAS = 3.0
 """Standard deviations more candidates than a filter needs on average that lets through the same share everywhere near the query."""
-PROBED_LEAST = 0.4
+PROBED_LEAST = 0.45
 """Share of the rows whose clusters a probed scan looks into at least: filters of all shapes find .985 there at a million rows."""
 PROBED_ROWS = 300_000
 """Rows whose clusters are all looked into: there it costs little, and smaller segments need a larger share."""
 ROUNDS = 2
 """Times that the graph is asked: what the first one leaves of its candidates tells how many more are needed."""
-SAMPLE = 64
+SAMPLE = 32
 """Allowed rows scored to check an approximate answer."""
 ROUNDING = 1e-5
 """Scores that differ by less are equal."""
@@ -139,9 +141,9 @@ class SealedSearch:
         return min(UNFILTERED_MOST if self.allowed is None else GRAPH_MOST + GRAPH_MOST_EACH * self.n, len(self.part.segment))
 
     def _effort(self, candidates: int) -> int:
-        """With a filter, more than asked for: the last of many candidates are found less surely than the first ten."""
+        """What the index is searched with for so many candidates."""
         effort = max(self.part.segment.effort(self.n) if self.effort is None else self.effort, candidates)
-        return effort if self.allowed is None else effort + candidates
+        return effort if self.allowed is None else effort + candidates + GRAPH_SPARE
 
     def _candidates(self, shares: Doubles) -> Rows:
         """Of which `n` are left for all but one query in a thousand, if such a share of what is near is allowed wherever it lies."""

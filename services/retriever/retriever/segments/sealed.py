@@ -30,8 +30,10 @@ DENSE = 4
 """A table of all numbers in the range is kept while the range is at most this many times the rows."""
 FEW = 8
 """Fewer allowed rows than one in this many are looked up, more are found by a look at every row."""
+SCANNED_SPARE = 200
+"""So many more are rescored of a probed scan: filters can leave many rows that are alike and all far from the query."""
 COUNTED = 16
-"""Where that many are allowed, they are counted in each cluster from one row in so many."""
+"""Where one row in so many is allowed, they are counted in each cluster from one row in so many."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +152,16 @@ class Sealed:
         return known
 
     def _counted(self, allowed: Allowed) -> Rows:
-        if allowed.count * FEW < len(self):
+        if allowed.count * COUNTED < len(self):
             found = self.locate(rows_of(allowed.numbers))
             return np.bincount(self._cluster_of[found[found >= 0]], minlength=len(self.clusters))
-        there = self._cluster_of[::COUNTED][allowed.has(self.numbers[::COUNTED])]
-        return np.maximum(COUNTED * np.bincount(there, minlength=len(self.clusters)), 1)
+        numbers, of = self._counted_of
+        return np.maximum(COUNTED * np.bincount(of[allowed.has(numbers)], minlength=len(self.clusters)), 1)
+
+    @cached_property
+    def _counted_of(self) -> tuple[Rows, NDArray[np.uint16 | np.uint32]]:
+        """Numbers and clusters of one row in COUNTED, together in memory."""
+        return self.numbers[::COUNTED].copy(), self._cluster_of[::COUNTED].copy()
 
     def density(self, queries: Floats, allowed: Allowed) -> Doubles:
         """About the share of the rows near each query that is allowed `(q,)`."""
@@ -204,8 +211,8 @@ class Sealed:
         bits = allowed.bits()
         selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         lists, likeness = chosen(self.clusters, queries, self.spread(allowed), share * len(self))
-        parameters = kind.parameters(lists.shape[1], selector)
-        return self._rescored(queries, probed(index, queries, min(kind.fetched(n), len(self)), lists, likeness, parameters), n)
+        wanted, parameters = min(kind.fetched(n) + SCANNED_SPARE, len(self)), kind.parameters(lists.shape[1], selector)
+        return self._rescored(queries, probed(index, queries, wanted, lists, likeness, parameters), n)
 
     def _rescored(self, queries: Floats, numbers: Rows, n: int) -> tuple[Floats, Rows]:
         """The best `n` by their vectors of the item `numbers` `(q, m)`, where -1 is none."""
