@@ -19,8 +19,8 @@ from retriever.items import Bools, Floats, Item, Rows
 from retriever.spaces import POPULAR, Scores, Upload
 from retriever.words import authors_of
 
-ROWS_AT_ONCE = 250
-"""Written by one statement. SQLite keeps the program of each that it has met, and takes 32,766 values in one."""
+VALUES_AT_ONCE = 3_000
+"""Of 1,000 rows of words and 500 of items, written by one statement; SQLite takes up to 32,766. Rows that are left are written singly."""
 AMONG = "IN (SELECT value FROM json_each(?))"
 
 
@@ -179,9 +179,13 @@ class Transaction:
 
     def _insert(self, into: str, rows: Sequence[tuple[object, ...]]) -> None:
         """Many rows a statement: Python lets go of the interpreter in each, and with one a row would wait for it as often."""
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            some = rows[start : start + ROWS_AT_ONCE]
-            self._sql.execute(_insertion(into, len(some), len(some[0])), list(chain.from_iterable(some)))
+        columns = len(rows[0]) if rows else 1
+        at_once = VALUES_AT_ONCE // columns
+        whole = len(rows) - len(rows) % at_once
+        for start in range(0, whole, at_once):
+            self._sql.execute(_insertion(into, at_once, columns), list(chain.from_iterable(rows[start : start + at_once])))
+        if whole < len(rows):
+            self._sql.executemany(_insertion(into, 1, columns), rows[whole:])
 
     def _forget_words(self, numbers: Sequence[int]) -> None:
         self._sql.execute(f"DELETE FROM words WHERE rowid {AMONG}", (json.dumps(list(numbers)),))  # noqa: S608

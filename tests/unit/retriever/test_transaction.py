@@ -8,9 +8,10 @@ import pytest
 from retriever import schema
 from retriever.catalogue import Catalogue
 from retriever.items import Floats, Item
-from retriever.transaction import ROWS_AT_ONCE
+from retriever.transaction import VALUES_AT_ONCE
 
-MANY = 2 * ROWS_AT_ONCE + 3
+MANY = VALUES_AT_ONCE // 3 + 7
+"""More than one statement writes, of items as of words."""
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def found(catalogue: Catalogue, typed: str) -> list[str]:
     return [item.id for item in catalogue.find(typed, 0, 10)]
 
 
-@pytest.mark.parametrize("count", [1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, MANY])
+@pytest.mark.parametrize("count", [1, VALUES_AT_ONCE // 6, VALUES_AT_ONCE // 3, MANY])
 def test_however_many_items_are_written_each_is_read_as_it_was(catalogue: Catalogue, count: int) -> None:
     with catalogue.writing() as transaction:
         numbers, new = transaction.put_items(items(0, count))
