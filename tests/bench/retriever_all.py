@@ -73,13 +73,13 @@ def show(results: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path, default=Path(".warmstart-bench"), help="for vectors, servers and peers; 20 GB for a full run")
+    parser.add_argument("--state", type=Path, default=Path(".warmstart-bench"), help="for vectors, servers and peers; 40 GB for a full run")
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} items")
     parser.add_argument("--rows", type=int, default=0, help=f"items; {FULL:,} by default")
     parser.add_argument("--only", default="", help="parts to run, with commas; all by default")
     parser.add_argument("--skip", default="", help="parts not to run, with commas")
     parser.add_argument("--peers", default=",".join(retriever_peers.PACKAGES), help="other stores to measure, with commas")
-    parser.add_argument("--load-limit", type=float, default=600, help="seconds that another store may take to load")
+    parser.add_argument("--load-limit", type=float, default=600, help="seconds that another store may take to load; what is loaded is kept")
     parser.add_argument("--page", type=Path, help=f"where to write the figures; {PAGE} after a full run")
     chosen = parser.parse_args()
     faiss.omp_set_num_threads(2)
