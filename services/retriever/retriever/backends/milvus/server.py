@@ -44,6 +44,8 @@ BATCH: Final = 1_000
 """Rows in a call: of vectors of 1,024 dimensions under 5 MB."""
 KEY_BYTES: Final = 2_048
 """Of an item's id; 128 characters of four bytes fit well."""
+WITHOUT_PINGS: Final = {"grpc.keepalive_time_ms": 2**31 - 1}
+"""Of pymilvus' gRPC to an embedded server, which hangs up on a client whose pings come faster than its answers, as on a busy machine."""
 
 
 class Server:
@@ -58,7 +60,7 @@ class Server:
             # milvus-lite serves from this process, and logs a traceback for each call that it does not know
             logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
         with explained("connect"):
-            self._client = MilvusClient(url, timeout=timeout_s)
+            self._client = MilvusClient(url, timeout=timeout_s, grpc_options=WITHOUT_PINGS if self._embedded else {})
 
     def close(self) -> None:
         with explained("close"):
