@@ -50,14 +50,15 @@ class Retriever:
         self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=GENEROUS_S, trust_env=False)
 
     def wait_ready(self) -> "Retriever":
-        wait_until(self._ready, "the retriever did not become ready")
+        wait_until(lambda: self.readiness().status_code == 200, "the retriever did not become ready")
         return self
 
-    def _ready(self) -> bool:
+    def readiness(self) -> httpx2.Response:
+        """What it says of itself; an empty 503 while it does not listen yet."""
         assert self.process.poll() is None, f"the retriever stopped: {self.log.read_text()[-2_000:]}"
         with suppress(httpx2.TransportError):
-            return self.client.get("/readyz").status_code == 200
-        return False
+            return self.client.get("/readyz")
+        return httpx2.Response(503)
 
     def children(self) -> list[int]:
         """The processes that it started, which is the one that builds."""
@@ -96,10 +97,17 @@ def wait_until(holds: Callable[[], bool], otherwise: str) -> None:
 
 
 @contextmanager
-def running(state: Path, preloaded: bool = False, **settings: str) -> Iterator[Retriever]:
-    """Ready inside, gone after."""
+def starting(state: Path, preloaded: bool = False, **settings: str) -> Iterator[Retriever]:
+    """Perhaps not ready yet inside, gone after."""
     retriever = Retriever(state, preloaded, **settings)
     try:
-        yield retriever.wait_ready()
+        yield retriever
     finally:
         retriever.stop()
+
+
+@contextmanager
+def running(state: Path, preloaded: bool = False, **settings: str) -> Iterator[Retriever]:
+    """Ready inside, gone after."""
+    with starting(state, preloaded, **settings) as retriever:
+        yield retriever.wait_ready()

@@ -13,13 +13,13 @@ import pytest
 from tests.chaos.acknowledged import Writer
 from tests.chaos.damage import flip_bits
 from tests.chaos.disks import Limited, Mounted, disk
-from tests.chaos.processes import GENEROUS_S, Retriever, running, wait_until
+from tests.chaos.processes import GENEROUS_S, Retriever, running, starting, wait_until
 
 from retriever.errors import StorageFailed
 from retriever.items import Item
 from retriever.library import Library
+from retriever.schema import PAGE_BYTES
 
-BLOCK = 4_096
 WRITES: dict[str, float] = {"put": 3, "delete": 1, "patch": 1, "upload": 1, "fill": 1}
 
 
@@ -137,12 +137,12 @@ def test_a_torn_catalogue_is_never_served_as_whole(tmp_path: Path) -> None:
     path, rng = tmp_path / "c.sqlite3", random.Random(1)
     filled(path)
     whole = path.read_bytes()
-    for page in range(len(whole) // BLOCK):
+    for page in range(len(whole) // PAGE_BYTES):
         torn = bytearray(whole)
-        torn[page * BLOCK : (page + 1) * BLOCK] = bytes(BLOCK)
+        torn[page * PAGE_BYTES : (page + 1) * PAGE_BYTES] = bytes(PAGE_BYTES)
         assert_told(path, bytes(torn))
     for _ in range(10):
-        assert_told(path, whole[: rng.randrange(1, len(whole) // BLOCK) * BLOCK])
+        assert_told(path, whole[: rng.randrange(1, len(whole) // PAGE_BYTES) * PAGE_BYTES])
 
 
 def lay(path: Path, content: bytes) -> None:
@@ -193,9 +193,9 @@ def test_a_running_retriever_tells_that_its_catalogue_is_damaged(tmp_path: Path)
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'items_changed'").fetchone()
     connection.close()
     with (state / "catalogue.sqlite3").open("r+b") as file:
-        file.seek((page - 1) * BLOCK + 3)
+        file.seek((page - 1) * PAGE_BYTES + 3)
         file.write(b"\xff\xff")  # more cells than the page has room for
-    with running(state) as retriever:
-        wait_until(lambda: retriever.client.get("/readyz").status_code == 503, "the damage was not told")
-        assert "is damaged" in retriever.client.get("/readyz").text
+    with starting(state) as retriever:  # what is ready may be damaged before anybody has asked
+        wait_until(lambda: "is damaged" in retriever.readiness().text, "the damage was not told")
+        assert retriever.readiness().status_code == 503
         assert "catalogue_damaged" in retriever.log.read_text()
