@@ -123,7 +123,7 @@ OWNED = {
     "expander_url": "not a setting here: the Service of this release",
     "retriever_url": "not a setting here: the Service of this release",
     "follow_url": "not a setting here: services.retriever.readers follow settings.publish_url",
-    "milvus_url": "not a setting here: recommendations need sources that Milvus does not have yet, see docs/kubernetes.md (Milvus)",
+    "milvus_url": "a secret: name a Secret in milvus.existingSecret",
     "profiles_url": "a secret: name a Secret in postgresql.existingSecret",
     "topics_path": "not a setting here: /artefacts/topics.json, where the refresh job writes it",
     "llm_url": "set as llm.url, with llm.profile external",
@@ -162,6 +162,11 @@ def together(profiles: dict[str, Any]) -> list[Schema]:
             "services.retriever.readers follow what is published there, and a folder inside a pod is seen by no other",
             {"anyOf": [at(f"{readers}.replicas", {"minimum": 1}), at(f"{readers}.autoscaling.enabled", ON)]},
             {"not": at("services.retriever.settings.publish_url", {"pattern": "^(s3|gs|gcs|az|abfss?)://"})},
+        ),
+        _forbidden(
+            "services.retriever.settings.publish_url goes without milvus.existingSecret: Milvus keeps copies and snapshots of its own",
+            at("milvus.existingSecret", FILLED),
+            at("services.retriever.settings.publish_url", FILLED),
         ),
         _forbidden(
             "postgresql.existingSecret is missing: gateways scale only when their profiles are in PostgreSQL, not in one SQLite file",

@@ -11,9 +11,7 @@ import helm_python as helm
 import kubernetes_validate
 import pytest
 import yaml
-from tests.deploy.rendering import CHART, NAME, NAMESPACE, ROOT, Object, container, from_profile, merged, nested, render, values_of
-
-from retriever.settings import Settings as RetrieverSettings
+from tests.deploy.rendering import CHART, NAME, NAMESPACE, ROOT, Object, from_profile, merged, nested, render, values_of
 
 GUIDE = (ROOT / "docs" / "kubernetes.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
@@ -75,6 +73,7 @@ def test_every_key_of_the_values_is_read_by_a_template(unchecked: helm.Chart) ->
         merged(everything, quiet),
         {},
         values_of("external"),
+        {"milvus": {"existingSecret": "m"}},
         merged(values_of("gpu"), {"priorityClass": {"create": False}}),
     )
     before = [outcome(unchecked, base) for base in bases]
@@ -116,14 +115,11 @@ def test_every_key_that_the_guide_names_exists() -> None:
         assert not setting or setting in importlib.import_module(f"{section.split('.')[1]}.settings").Settings.model_fields, key
 
 
-def test_every_object_that_the_guide_applies_is_one_that_kubernetes_takes_and_tells_services_what_they_know() -> None:
+def test_every_object_that_the_guide_applies_is_one_that_kubernetes_takes() -> None:
     applied = [yaml.safe_load(text) for _, text in re.findall(r"apply -f - <<'(\w+)'\n(.*?)\n\1\n", GUIDE, re.DOTALL)]
-    assert {one["kind"] for one in applied} == {"Pod", "Deployment"}
+    assert {one["kind"] for one in applied} == {"Pod"}
     for one in applied:
         kubernetes_validate.validate(one, "1.30", strict=True)
-        pod = one["spec"].get("template", one)["spec"]
-        for variable in container({"spec": pod}).get("env", []):
-            assert variable["name"].removeprefix("RETRIEVER_").lower() in RetrieverSettings.model_fields
 
 
 def test_every_page_that_the_guide_links_to_exists() -> None:

@@ -64,9 +64,14 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
         "autoscaling of retriever.readers: minReplicas 9 is more than maxReplicas 8",
     ),
     (
-        "a retriever that the gateway can not recommend from",
-        {"services": {"retriever": {"settings": {"milvus_url": "http://milvus:19530"}}}},
-        "recommendations need sources that Milvus does not have yet",
+        "a password of Milvus in plain values",
+        {"services": {"retriever": {"settings": {"milvus_url": "http://u:p@milvus:19530"}}}},
+        "name a Secret in milvus.existingSecret",
+    ),
+    (
+        "snapshots of what is in Milvus",
+        {"milvus": {"existingSecret": "m"}, "services": {"retriever": {"settings": {"publish_url": "s3://books/catalogue"}}}},
+        "publish_url goes without milvus.existingSecret",
     ),
     ("a key of the bucket in plain values", {"objectStorage": {"secretKey": "x"}}, "additional properties 'secretKey' not allowed"),
     ("a scaling gateway on SQLite", {"services": {"gateway": {"autoscaling": {"enabled": True}}}}, "postgresql.existingSecret is missing"),

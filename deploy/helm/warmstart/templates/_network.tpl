@@ -7,12 +7,17 @@
 {{- end }}
 
 {{/* Egress of a component to what is not of this release: the gateway's database, the expander's external LLM, the retriever's
-object storage (with it STS, at the same port, and without an endpoint of its own the agent of EKS Pod Identity). */}}
+Milvus or object storage (with it STS, at the same port, and without an endpoint of its own the agent of EKS Pod Identity). */}}
 {{- define "warmstart.network.outside" -}}
 {{- $values := .root.Values }}
 {{- if and (eq .component "gateway") $values.postgresql.existingSecret }}
 - ports: [{port: {{ $values.postgresql.port }}, protocol: TCP}]
   {{- with $values.networkPolicy.postgresqlTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- else if and (eq .component "retriever") $values.milvus.existingSecret }}
+- ports: [{port: {{ $values.milvus.port }}, protocol: TCP}]
+  {{- with $values.networkPolicy.milvusTo }}
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- else if and (eq .component "expander") (eq $values.llm.profile "external") }}

@@ -37,6 +37,9 @@ EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
 {{- else if and (eq .component "gateway") $values.postgresql.existingSecret }}
 - name: GATEWAY_PROFILES_URL
   valueFrom: {secretKeyRef: {name: {{ $values.postgresql.existingSecret | quote }}, key: {{ $values.postgresql.key | quote }}}}
+{{- else if and (eq .component "retriever") $values.milvus.existingSecret }}
+- name: RETRIEVER_MILVUS_URL
+  valueFrom: {secretKeyRef: {name: {{ $values.milvus.existingSecret | quote }}, key: {{ $values.milvus.key | quote }}}}
 {{- else if and (eq .component "expander") $values.llm.existingSecret }}
 - name: EXPANDER_LLM_API_KEY
   valueFrom: {secretKeyRef: {name: {{ $values.llm.existingSecret | quote }}, key: {{ $values.llm.existingSecretKey | quote }}}}
