@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from tests.contract.retriever_stores import DIMENSION, Reference, attributes, ex
 from retriever.backends.protocol import CONTENT, FIRST_SPACE, Ask, Backend, Patch
 from retriever.filters import Expression, meets
 from retriever.items import AttributeValue, Item
+from retriever.retrieval import Question
+from retriever.sources import Query
 
 ENCODER, OTHER = "encoder-a", "encoder-b"
 NAMES = [f"i{at}" for at in range(40)]
@@ -121,6 +124,10 @@ def _compare(store: Backend, reference: Reference, rng: random.Random, drawn: np
     expected = reference.search(space, query[0], n, wanted, exclude)
     assert list(hits.ids[0]) == [name for name, _ in expected], place
     assert np.allclose(hits.scores[0], [score for _, score in expected], atol=1e-5), place
+    if space == "one" and reference.items:
+        answer = store.retrieve(Question({"content": 1.0}, [Query("q", query[0], 1.0)], (), exclude, wanted, n), 500)
+        assert [found.item for found in answer.found] == [replace(reference.items[name], text=None) for name, _ in expected], place
+        assert np.allclose([found.said["content"].score for found in answer.found], [score for _, score in expected], atol=1e-5), place
     stored = store.vectors(space, NAMES)
     for name, row in zip(NAMES, stored, strict=True):
         kept = reference.vectors.get(space, {}).get(name)
