@@ -1,7 +1,7 @@
 """What the sources of a recommendation ask of a vector space, wherever its vectors lie. Knows neither FAISS nor Milvus.
 
 Rows are numbers that stand for items within one request. A `Space` is `retriever.vectorspace.VectorSpace` on this machine, and in Milvus
-`retriever.backends.milvus.stock.Stock` itself.
+`retriever.backends.milvus.stock.MilvusStock` itself.
 """
 
 from typing import Protocol, TypeVar
