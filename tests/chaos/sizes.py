@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from retriever import plan, upkeep
+from retriever import sealedsearch, upkeep
 
 SMALL = {
-    upkeep: {"SEAL_ROWS": 64, "SMALL_ROWS": 150, "GRAPH_ROWS": 200, "LOG_ROWS": 40, "FANOUT": 3},
-    plan: {"EXACT_ROWS": 48, "SAMPLE": 16},
+    upkeep: {"SEAL_ROWS": 64, "SMALL_ROWS": 90, "MIDDLE_ROWS": 150, "GRAPH_ROWS": 200, "LOG_ROWS": 40, "FANOUT": 3},
+    sealedsearch: {"EXACT_ROWS": 48, "SAMPLE": 16},
 }
 """With these a catalogue of hundreds has all that one of millions has."""
 

@@ -6,7 +6,7 @@ the catalogue turns out to be further than it (the commit was done and then some
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class Library:
         self._damage: StorageFailed | None = None
         self.store = SegmentStore(path.parent / "segments")
         self.merging: set[int] = set()
+        """Spaces that are to become one segment each; also in the catalogue, so that a restart goes on with it."""
         self.follows: str | None = None
         """Where the writes come from when this is a read replica, which takes no others."""
         self.jobs: dict[Lane, Job] = {}
@@ -74,6 +75,7 @@ class Library:
             if isinstance(error, (ValueError, KeyError, TypeError)):  # as arrays of what can not be in the tables raise
                 raise damaged(f"{type(error).__name__}: {error}") from error
             raise
+        self.merging.update(self.catalogue.merging())
         self._current = True
 
     def close(self) -> None:
@@ -208,7 +210,9 @@ class Library:
 
     def merge(self, name: str) -> None:
         """See `backends.protocol.Backend.merge`; the work is done by whoever runs the jobs."""
-        self.merging.add(self.view.named(name).identity.space)
+        space = self.view.named(name).identity.space
+        self.catalogue.ask_merge(space)
+        self.merging.add(space)
 
     def spaces(self) -> list[SpaceState]:
         """All vector spaces by name."""
@@ -287,7 +291,7 @@ class Library:
         if job is not None:
             self.begin(job)
         elif not jobs and not self.jobs:
-            self.merging.clear()
+            self._merged(*self.merging)
         return job
 
     def begin(self, job: Job) -> None:
@@ -314,7 +318,13 @@ class Library:
             finally:
                 self.store.discard(job.files(built))
             if isinstance(job, Seal) and job.whole:
-                self.merging.discard(job.identity.space)
+                self._merged(job.identity.space)
+
+    def _merged(self, *spaces: int) -> None:
+        self.merging.difference_update(spaces)
+        for space in spaces:
+            with suppress(StorageFailed):  # asked for once more after the next start, it finds nothing to do
+                self.catalogue.merged(space)
 
     def _show(self, writing: Writing, view: View) -> None:
         """The view that is to be seen once the transaction is committed."""

@@ -29,7 +29,7 @@ class Settings(ServiceSettings):
     )
     index_kind: str = Field(
         default="hnsw",
-        pattern="^(hnsw|hnsw-sq8|ivf-sq8|ivf-pq|ivf-sketch)$",
+        pattern="^(hnsw|hnsw-sq8|ivf-sq8|ivf-pq)$",
         description="Kind of index of the first vector space; others name theirs.",
     )
     build_threads: int = Field(default=1, ge=1, le=64, description="Threads of the process that builds segments beside the service.")

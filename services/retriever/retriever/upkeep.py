@@ -1,10 +1,10 @@
 """Decides what of the index is to be built next, and puts it in its place. Knows nothing of processes and threads.
 
 Vectors in memory are sealed when there are SEAL_ROWS of them, together with the segments right before them until SMALL_ROWS are one
-segment: that is quick, for small segments have no graph. When small segments hold GRAPH_ROWS they become one large one, which is built
-beside the quick work; large ones of about one size are merged when there are FANOUT of them, as in a log-structured merge tree (O'Neil et
-al. 1996) with tiers: each vector is built into about log(n / GRAPH_ROWS, FANOUT) graphs in its life. A segment with many dead rows is
-built again without them.
+segment, and those are merged to MIDDLE_ROWS: that is quick, for segments below GRAPH_ROWS have codes of products and no graph. When they
+hold GRAPH_ROWS they become one large segment, which is built beside the quick work; large ones of about one size are merged when there are
+FANOUT of them, as in a log-structured merge tree (O'Neil et al. 1996) with tiers: each vector is built into about log(n / GRAPH_ROWS,
+FANOUT) graphs in its life. A segment with many dead rows is built again without them.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -28,8 +28,10 @@ SEAL_ROWS = 8_192
 """A scan of so many vectors costs a third of what a search of a large graph does: they fit a processor's cache."""
 SMALL_ROWS = 32_768
 """Of a segment that the quick seals still add to."""
-GRAPH_ROWS = 65_536
-"""From here on a graph answers sooner than a scan of the sketches does; building it takes twenty times as long."""
+MIDDLE_ROWS = 131_072
+"""Of what smaller segments are merged to before there is enough for a graph."""
+GRAPH_ROWS = 262_144
+"""From here on a graph answers no later than the codes do, and for many results sooner; building it takes twenty times as long."""
 POSTPONED_ROWS = 2**20
 """While rows are poured in no graph is begun before the small segments have so many: one build then does for all of them."""
 FANOUT = 4
@@ -137,8 +139,11 @@ def due(view: View, merging: Collection[int], running: Collection[Job], *, based
     if grown and not any(isinstance(job, Base) for job in running):
         yield Base(view.attributes.changed_rows)
     for free in spaces:
-        if (run := free.small_run()) and (rows := _live(run)) >= (POSTPONED_ROWS if poured else GRAPH_ROWS):
+        run = free.small_run()
+        if (rows := _live(run)) >= (POSTPONED_ROWS if poured else GRAPH_ROWS):
             yield free.seal(free.merged_from(run[0].lo, rows), run[-1].hi)
+        elif not poured and _live(smaller := _smaller(run)) >= MIDDLE_ROWS:
+            yield free.seal(smaller[0].lo, smaller[-1].hi)
     for free in spaces:
         for part in free.closed:
             if len(part.dead) > MOST_DEAD * len(part):
@@ -226,6 +231,12 @@ class _Free:
 
 def _live(parts: Sequence[Closed]) -> int:
     return sum(part.live for part in parts)
+
+
+def _smaller(run: Sequence[Closed]) -> Sequence[Closed]:
+    """The last of them that are less than half of what they are merged to."""
+    large = [place for place, part in enumerate(run) if part.live > MIDDLE_ROWS // 2]
+    return run[large[-1] + 1 if large else 0 :]
 
 
 def _run(before: Sequence[Closed], rows: int) -> Sequence[Closed]:

@@ -184,6 +184,18 @@ def test_a_job_that_failed_leaves_everything_and_is_begun_again(library: Library
     assert library.spaces()[0].segments == 1
 
 
+def test_a_merge_that_was_asked_for_is_done_after_a_restart_too(library: Library, tmp_path: Path) -> None:
+    library.merge("content")
+    library.close()
+    again = Library(tmp_path / "c.sqlite3", lenders=2)
+    build(again)
+    assert again.spaces()[0].segments == 1
+    again.close()
+    third = Library(tmp_path / "c.sqlite3", lenders=2)
+    assert not third.merging
+    third.close()
+
+
 def test_a_damaged_segment_is_left_out_and_nothing_is_lost(library: Library, tmp_path: Path) -> None:
     library.merge("content")
     build(library)

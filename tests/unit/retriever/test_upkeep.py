@@ -18,7 +18,14 @@ DIMENSION = 16
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
-    for name, value in {"SEAL_ROWS": 10, "SMALL_ROWS": 40, "GRAPH_ROWS": 100, "POSTPONED_ROWS": 400, "FANOUT": 3}.items():
+    for name, value in {
+        "SEAL_ROWS": 10,
+        "SMALL_ROWS": 40,
+        "MIDDLE_ROWS": 80,
+        "GRAPH_ROWS": 100,
+        "POSTPONED_ROWS": 400,
+        "FANOUT": 3,
+    }.items():
         monkeypatch.setattr(upkeep, name, value)
     opened = Library(tmp_path / "c.sqlite3", lenders=2, fsync=False)
     yield opened
@@ -65,15 +72,22 @@ def test_a_small_segment_is_added_to_until_it_is_large_enough_to_stay(library: L
         build(library)
         seen.append([rows for _, rows in kinds(library)])
     assert seen == [[10], [20], [30], [40], [40, 10], [40, 20], [40, 30]]
-    assert {kind for kind, _ in kinds(library)} == {"ivf-sketch"}
+    assert {kind for kind, _ in kinds(library)} == {"ivf-pq"}
 
 
 def test_small_segments_become_a_graph_when_they_hold_enough(library: Library) -> None:
     for first in range(0, 120, 20):
         put(library, first, 20)
         build(library)
-    assert kinds(library) == [("hnsw", 100), ("ivf-sketch", 20)]
+    assert kinds(library) == [("hnsw", 100), ("ivf-pq", 20)]
     assert all(finds_all(library, first, 20) for first in range(0, 120, 20))
+
+
+def test_small_segments_are_merged_before_there_is_enough_for_a_graph(library: Library) -> None:
+    for first in range(0, 80, 40):
+        put(library, first, 40)
+        build(library)
+    assert kinds(library) == [("ivf-pq", 80)]
 
 
 def test_large_segments_of_one_size_are_merged_when_there_are_enough(library: Library) -> None:
@@ -113,7 +127,7 @@ def test_seals_go_on_beside_a_long_job_and_what_dies_meanwhile_is_dead_in_both(l
     library.end_job(beside, also)
     library.delete(["i5"])
     library.end_job(long, made)
-    assert kinds(library) == [("hnsw", 117), ("ivf-sketch", 14)]
+    assert kinds(library) == [("hnsw", 117), ("ivf-pq", 14)]
     gone = library.search(Ask(np.concatenate([vectors(0, 120)[[3, 5]], vectors(120, 15)[[5]]]), 1)).ids
     assert all(names != [name] for names, name in zip(gone, ("i3", "i5", "i125"), strict=True))
     assert finds_all(library, 4, 1)

@@ -20,10 +20,10 @@ TRAINED_ON = 65_536
 """Vectors that the ranges or code books of quantised kinds are learned from."""
 LEAST_TRAINED = 640
 """Fewer are repeated, for a code book of 16 entries wants 39 vectors each."""
-SKETCH_LISTS = 44
-"""Clusters whose sketches a query is compared with: .98 of the ten nearest and some to spare, at 65,000 rows as at a million."""
-SKETCH_ROUNDS = 8
-"""Of learning the code books of sketches: three times as many cost half a second more and find no more."""
+LISTS = 64
+"""Clusters whose codes a query for ten is compared with: .98 and some to spare, at 65,000 rows as at a million."""
+CODE_BOOK_ROUNDS = 8
+"""Of learning the code books of products: three times as many cost half a second more and find no more."""
 BLOCK = 16_384
 
 
@@ -90,14 +90,7 @@ def _lists_of_bytes(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
 
 
 def _lists_of_products(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
-    quantiser, dimension = _quantiser(clusters), vectors.array.shape[1]
-    parts = dimension // 2 if dimension % 2 == 0 and dimension > 128 else dimension
-    index = faiss.IndexIVFPQFastScan(quantiser, dimension, len(clusters), parts, 4, faiss.METRIC_INNER_PRODUCT)
-    return _filled(index, vectors, numbers)
-
-
-def _sketches(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
-    """About one bit for each dimension, in the lists of the clusters.
+    """One bit for each dimension, or more of few dimensions, in the lists of the clusters.
 
     Product quantisation (Jegou, Douze and Schmid 2011) to four bits, compared a block of rows at a time (Andre, Kermarrec and Le Scouarnec
     2015). The codes are of whole vectors: of what is left beside a centroid they would be finer, but every list would need its own tables.
@@ -106,7 +99,7 @@ def _sketches(vectors: Vectors, clusters: Clusters, numbers: Rows) -> Any:
     finest = 4 if dimension >= 256 else 2 if dimension >= 128 else 1
     each = next(each for each in (finest, 2, 1) if dimension % each == 0)
     index = faiss.IndexIVFPQFastScan(quantiser, dimension, len(clusters), dimension // each, 4, faiss.METRIC_INNER_PRODUCT)
-    index.by_residual, index.pq.cp.niter = False, SKETCH_ROUNDS
+    index.by_residual, index.pq.cp.niter = False, CODE_BOOK_ROUNDS
     return _filled(index, vectors, numbers)
 
 
@@ -151,21 +144,20 @@ def _lists_effort(rows: int, n: int) -> int:
     return max(8, round(4 * math.log2(max(rows, 2)) - 32))
 
 
-def _sketch_effort(rows: int, n: int) -> int:
-    return SKETCH_LISTS
+def _products_effort(rows: int, n: int) -> int:
+    return round(LISTS * max(1.0, n / 10) ** 0.5)
 
 
 KINDS: Mapping[str, Kind] = {
     "hnsw": Kind(_graph, _graph_parameters, _graph_effort, lists=False, refine=0),
     "hnsw-sq8": Kind(_graph_of_bytes, _graph_parameters, _graph_effort, lists=False, refine=2),
     "ivf-sq8": Kind(_lists_of_bytes, _lists_parameters, _lists_effort, lists=True, refine=2),
-    "ivf-pq": Kind(_lists_of_products, _lists_parameters, _lists_effort, lists=True, refine=16),
-    "ivf-sketch": Kind(_sketches, _lists_parameters, _sketch_effort, lists=True, refine=20, spare=400),
+    "ivf-pq": Kind(_lists_of_products, _lists_parameters, _products_effort, lists=True, refine=20, spare=100),
 }
-SKETCH = KINDS["ivf-sketch"]
+SKETCH = KINDS["ivf-pq"]
 """What a filtered scan reads of a graph's rows, and all that a small segment has."""
 
 
 def small_kind(kind: str) -> str:
     """Of the segments of a space of `kind` that are too small for a graph."""
-    return kind if KINDS[kind].lists else "ivf-sketch"
+    return kind if KINDS[kind].lists else "ivf-pq"
