@@ -9,22 +9,26 @@ from retriever.segments.entry import SegmentDamaged
 
 
 def begin_job(trial: Trial) -> None:
+    """One more, if a lane is free and something is due in it."""
     if trial.rng.random() < 0.1 and (name := trial.draw.space()):
         trial.library.merge(name)
-    if trial.job is None:
-        trial.job = trial.library.begin_job()
+    if (job := trial.library.begin_job(poured=trial.rng.random() < 0.1)) is not None:
+        trial.jobs.append(job)
 
 
 def build(trial: Trial) -> None:
-    if trial.job is not None and trial.built is None:
-        trial.built = do(trial.job.asked(trial.path, trial.library.store.folder, 1))
+    if waiting := [job for job in trial.jobs if job not in trial.built]:
+        job = trial.rng.choice(waiting)
+        trial.built[job] = do(job.asked(trial.path, trial.library.store.folder, 1))
 
 
 def end_job(trial: Trial) -> None:
-    if trial.job is None:
+    if not trial.jobs:
         return
-    job, built, trial.job, trial.built = trial.job, trial.built, None, None
+    job = trial.jobs.pop(trial.rng.randrange(len(trial.jobs)))
+    built = trial.built.pop(job, None)
     trial.did["a job that was done" if built else "a job that failed"] += 1
+    trial.did["a job beside another"] += bool(trial.jobs)
     harmed = built and built["entry"] and trial.rng.random() < 0.1 and damage.WAYS["bits flipped"](trial.library.store.folder, trial.rng)
     try:
         trial.library.end_job(job, built)
@@ -38,10 +42,12 @@ def all_jobs(trial: Trial) -> None:
     """All that is due, as it is on an idle machine."""
     for _ in range(20):
         begin_job(trial)
-        build(trial)
-        if trial.job is None:
+        for _ in trial.jobs:
+            build(trial)
+        if not trial.jobs:
             return
-        end_job(trial)
+        while trial.jobs:
+            end_job(trial)
 
 
 def restart(trial: Trial) -> None:
@@ -63,7 +69,7 @@ def damaged_restart(trial: Trial) -> None:
     way = trial.rng.choice(sorted(damage.WAYS))
     trial.damages[way] += 1
     damage.WAYS[way](trial.library.store.folder, trial.rng)
-    trial.forget_job()
+    trial.forget_jobs()
     trial.library = trial.opened()
     try:
         reading.compare(trial)

@@ -27,7 +27,7 @@ def compare(trial: Trial) -> None:
         same = same_vectors(library.vectors(name, ids), [space.vectors.get(one) for one in ids])
         assert same.all(), f"{name}: other vectors for {[one for one, right in zip(ids, same, strict=True) if not right][:5]}"
     left = {path.name for path in damage.derived(library.store.folder)} - library.store.manifest.files
-    assert trial.built is not None or not left, f"files that the manifest does not name: {left}"
+    assert trial.built or not left, f"files that the manifest does not name: {left}"
 
 
 def states(trial: Trial) -> None:

@@ -15,15 +15,15 @@ from retriever.upkeep import Job
 
 
 class Trial:
-    """The library in `folder`, what it must hold, the job on its way, and what was done and found so far."""
+    """The library in `folder`, what it must hold, the jobs on their way, and what was done and found so far."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.path, self.seed, self.done = folder / "catalogue.sqlite3", seed, 0
         self.rng, self.truth = random.Random(seed), Truth()
         self.draw = Draws(self.rng, self.truth)
         self.library = self.opened()
-        self.job: Job | None = None
-        self.built: dict[str, Any] | None = None
+        self.jobs: list[Job] = []
+        self.built: dict[Job, dict[str, Any]] = {}
         self.found, self.wanted = 0, 0
         self.did, self.plans, self.damages = Counter[str](), Counter[str](), Counter[str]()
 
@@ -37,11 +37,11 @@ class Trial:
 
     def reopen(self) -> None:
         self.library.close()
-        self.forget_job()
+        self.forget_jobs()
         self.library = self.opened()
 
-    def forget_job(self) -> None:
-        self.job = self.built = None
+    def forget_jobs(self) -> None:
+        self.jobs, self.built = [], {}
 
     def refused(self, error: type[RetrieverError], work: Callable[[], object]) -> None:
         """`work` fails with `error` and changes nothing."""
