@@ -10,7 +10,7 @@ import pytest
 from pymilvus import MilvusClient  # type: ignore[import-untyped]
 
 from retriever.backends.milvus import Milvus
-from retriever.backends.protocol import Backend
+from retriever.backends.protocol import Store
 from retriever.library import Library
 
 LENDERS = 3
@@ -39,11 +39,11 @@ def milvus_prefix(milvus_url: str) -> Iterator[str]:
 
 
 @pytest.fixture(params=["faiss", "milvus"])
-def opened(request: pytest.FixtureRequest, milvus_url: str, milvus_prefix: str, tmp_path: Path) -> Iterator[Callable[[], Backend]]:
+def opened(request: pytest.FixtureRequest, milvus_url: str, milvus_prefix: str, tmp_path: Path) -> Iterator[Callable[[], Store]]:
     """Opens the test's store, a second time too once the first is closed."""
-    stores: list[Backend] = []
+    stores: list[Store] = []
 
-    def opening() -> Backend:
+    def opening() -> Store:
         milvus = request.param == "milvus"
         stores.append(
             Milvus(milvus_url, prefix=milvus_prefix, lenders=LENDERS) if milvus else Library(tmp_path / "catalogue.sqlite3", LENDERS)
@@ -62,5 +62,5 @@ def lenders() -> int:
 
 
 @pytest.fixture
-def store(opened: Callable[[], Backend]) -> Backend:
+def store(opened: Callable[[], Store]) -> Store:
     return opened()

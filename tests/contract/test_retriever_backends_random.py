@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.contract.retriever_stores import DIMENSION, Reference, attributes, expression, unit
 
-from retriever.backends.protocol import CONTENT, FIRST_SPACE, Ask, Backend, Patch
+from retriever.backends.protocol import CONTENT, FIRST_SPACE, Ask, Patch, Store
 from retriever.filters import Expression, meets
 from retriever.items import AttributeValue, Item
 from retriever.retrieval import Question
@@ -24,7 +24,7 @@ repeated = settings(
 
 
 @pytest.fixture
-def mixed(store: Backend) -> tuple[Backend, Reference]:
+def mixed(store: Store) -> tuple[Store, Reference]:
     """Forty items with attributes of all types, some of them patched later."""
     rng, vectors = random.Random(11), unit(np.random.default_rng(11), len(NAMES))
     reference = Reference()
@@ -38,7 +38,7 @@ def mixed(store: Backend) -> tuple[Backend, Reference]:
     return store, reference
 
 
-def test_every_filter_finds_exactly_the_items_that_meet_it(mixed: tuple[Backend, Reference]) -> None:
+def test_every_filter_finds_exactly_the_items_that_meet_it(mixed: tuple[Store, Reference]) -> None:
     store, reference = mixed
     query, met = unit(np.random.default_rng(1), 1), set[bool]()
 
@@ -54,7 +54,7 @@ def test_every_filter_finds_exactly_the_items_that_meet_it(mixed: tuple[Backend,
     assert met == {True, False}
 
 
-def test_what_an_item_has_is_told_by_value_and_type(mixed: tuple[Backend, Reference]) -> None:
+def test_what_an_item_has_is_told_by_value_and_type(mixed: tuple[Store, Reference]) -> None:
     """Each stored attribute comes back as it was, so that a moved catalogue filters alike."""
     store, reference = mixed
     for item in store.after("", len(NAMES)):
@@ -64,7 +64,7 @@ def test_what_an_item_has_is_told_by_value_and_type(mixed: tuple[Backend, Refere
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_after_any_writes_a_store_holds_and_finds_what_a_dict_would(store: Backend, seed: int) -> None:
+def test_after_any_writes_a_store_holds_and_finds_what_a_dict_would(store: Store, seed: int) -> None:
     rng, drawn, reference = random.Random(seed), np.random.default_rng(seed), Reference()
     store.create_space("one", ENCODER, DIMENSION, "hnsw")
     store.create_space("two", OTHER, DIMENSION, "hnsw")
@@ -83,7 +83,7 @@ def test_after_any_writes_a_store_holds_and_finds_what_a_dict_would(store: Backe
     assert {state.missing for state in store.spaces() if state.name == "one"} == {0}
 
 
-def _put(store: Backend, reference: Reference, rng: random.Random, drawn: np.random.Generator) -> None:
+def _put(store: Store, reference: Reference, rng: random.Random, drawn: np.random.Generator) -> None:
     names = rng.choices(NAMES, k=rng.randrange(1, 8))
     items = [Item(name, f"title {at}", attributes(rng), rng.choice((None, "", "text"))) for at, name in enumerate(names)]
     vectors = unit(drawn, len(names))
@@ -93,14 +93,14 @@ def _put(store: Backend, reference: Reference, rng: random.Random, drawn: np.ran
     reference.put(["one"], items, vectors)
 
 
-def _put_vectors(store: Backend, reference: Reference, rng: random.Random, drawn: np.random.Generator) -> None:
+def _put_vectors(store: Store, reference: Reference, rng: random.Random, drawn: np.random.Generator) -> None:
     if names := rng.sample(sorted(reference.items), rng.randrange(len(reference.items) + 1)):
         vectors = unit(drawn, len(names))
         store.put_vectors("two", OTHER, names, vectors)
         reference.vectors.setdefault("two", {}).update(zip(names, vectors, strict=True))
 
 
-def _patch_some(store: Backend, reference: Reference, rng: random.Random) -> None:
+def _patch_some(store: Store, reference: Reference, rng: random.Random) -> None:
     if reference.items:
         patches = [_patch(rng, name) for name in rng.choices(sorted(reference.items), k=3)]
         store.patch(patches)
@@ -108,7 +108,7 @@ def _patch_some(store: Backend, reference: Reference, rng: random.Random) -> Non
             reference.patch(patch)
 
 
-def _delete(store: Backend, reference: Reference, rng: random.Random) -> None:
+def _delete(store: Store, reference: Reference, rng: random.Random) -> None:
     names = rng.sample(NAMES, rng.randrange(1, 10))
     unknown = [name for name in names if name not in reference.items]
     written = store.delete(names)
@@ -116,7 +116,7 @@ def _delete(store: Backend, reference: Reference, rng: random.Random) -> None:
     reference.delete(names)
 
 
-def _compare(store: Backend, reference: Reference, rng: random.Random, drawn: np.random.Generator, place: object) -> None:
+def _compare(store: Store, reference: Reference, rng: random.Random, drawn: np.random.Generator, place: object) -> None:
     space, query = rng.choice(("one", "two")), unit(drawn, 1)
     wanted: Expression | None = expression(rng, NAMES) if rng.random() < 0.7 else None
     exclude, n = rng.sample(NAMES, rng.randrange(10)), rng.randrange(1, 45)

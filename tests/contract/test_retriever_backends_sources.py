@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.contract.retriever_stores import DIMENSION, items, unit
 
-from retriever.backends.protocol import Backend, Patch
+from retriever.backends.protocol import Patch, Store
 from retriever.errors import EmbeddingInvalid, NothingToRetrieve
 from retriever.filters import AnyOf, Range, Where
 from retriever.items import AttributeValue, Item
@@ -27,10 +27,10 @@ WEIGHTS = np.random.default_rng(6).random((COUNT, COUNT))
 """Of each item's neighbours."""
 SCORES = np.random.default_rng(7).random(COUNT)
 """How popular each is."""
-Open = Callable[[], Backend]
+Open = Callable[[], Store]
 
 
-def uploaded(store: Backend, space: str, rows: Mapping[str, Any], field: str) -> UploadState:
+def uploaded(store: Store, space: str, rows: Mapping[str, Any], field: str) -> UploadState:
     upload = SpaceUpload(space)
     for name, value in rows.items():
         upload.feed(json.dumps({"id": name, field: value}).encode() + b"\n")
@@ -44,7 +44,7 @@ def neighbours(*names: str) -> dict[str, list[tuple[str, float]]]:
 
 
 @pytest.fixture
-def stocked(store: Backend) -> Backend:
+def stocked(store: Store) -> Store:
     """All items with even numbers and words, of all of which both uploaded spaces say something."""
     store.put(ENCODER, [Item(name, f"Title {name}", {"even": at % 2 == 0, "at": at}) for at, name in enumerate(NAMES)], VECTORS)
     uploaded(store, "collaborative", neighbours(*NAMES), "neighbours")
@@ -82,7 +82,7 @@ def scores_of(answer: Answer, source: str) -> dict[str, float]:
 @pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize(("queries", "liked"), [([query(1)], []), ([], [3]), ([query(1), query(2, 0.3)], [3, 8, 11])])
 def test_recommendations_are_the_sources_scores_standardised_weighted_and_added(
-    stocked: Backend, queries: list[Query], liked: list[int], filtered: bool
+    stocked: Store, queries: list[Query], liked: list[int], filtered: bool
 ) -> None:
     said = raw(queries, liked)
     weights = {
@@ -102,7 +102,7 @@ def test_recommendations_are_the_sources_scores_standardised_weighted_and_added(
     assert (answer.fingerprint, answer.found[0].item.title) == (ENCODER, f"Title {answer.found[0].item.id}")
 
 
-def test_each_source_ranks_its_own_proposals_and_names_who_found_them(stocked: Backend) -> None:
+def test_each_source_ranks_its_own_proposals_and_names_who_found_them(stocked: Store) -> None:
     weights = dict.fromkeys(("content", "similar", "collaborative", "popular"), 1.0)
     answer = stocked.retrieve(Question(weights, [query(1)], ["i03", "i08"], k=50), 5)
     said, left = raw([query(1)], [3, 8]), [at for at in range(COUNT) if at not in (3, 8)]
@@ -118,7 +118,7 @@ def test_each_source_ranks_its_own_proposals_and_names_who_found_them(stocked: B
         assert one.said["popular"].found_by is None
 
 
-def test_vectors_can_be_uploaded_instead_of_neighbours(stocked: Backend) -> None:
+def test_vectors_can_be_uploaded_instead_of_neighbours(stocked: Store) -> None:
     vectors = np.random.default_rng(9).standard_normal((COUNT, 3))
     state = uploaded(stocked, "collaborative", {name: row.tolist() for name, row in zip(NAMES, vectors, strict=True)}, "embedding")
     assert (state.kind, state.rows, state.dimension, state.unknown) == ("vectors", COUNT, 3, 0)
@@ -131,7 +131,7 @@ def test_vectors_can_be_uploaded_instead_of_neighbours(stocked: Backend) -> None
     )
 
 
-def test_a_liked_item_without_interactions_speaks_through_its_nearest_that_have_some(stocked: Backend, lenders: int) -> None:
+def test_a_liked_item_without_interactions_speaks_through_its_nearest_that_have_some(stocked: Store, lenders: int) -> None:
     uploaded(stocked, "collaborative", neighbours(*NAMES[:18]), "neighbours")
     answer = stocked.retrieve(Question({"collaborative": 1.0}, liked=["i20"], k=50), 500)
     voices = np.argsort(-alike()[20, :18])[:lenders]
@@ -141,7 +141,7 @@ def test_a_liked_item_without_interactions_speaks_through_its_nearest_that_have_
     assert {one.said["collaborative"].found_by for one in answer.found if one.item.id < "i18"} == {"i20"}
 
 
-def test_without_a_liked_item_the_items_nearest_to_the_queries_speak(stocked: Backend, lenders: int) -> None:
+def test_without_a_liked_item_the_items_nearest_to_the_queries_speak(stocked: Store, lenders: int) -> None:
     uploaded(stocked, "collaborative", neighbours(*NAMES[:18]), "neighbours")
     queries = [query(1), query(2, 0.3)]
     answer = stocked.retrieve(Question({"collaborative": 1.0}, queries, k=50), 500)
@@ -151,7 +151,7 @@ def test_without_a_liked_item_the_items_nearest_to_the_queries_speak(stocked: Ba
     assert {name: scores[name] for name in NAMES[:18]} == pytest.approx({NAMES[at]: expected[at] for at in range(18)}, abs=1e-6)
 
 
-def test_writes_are_seen_by_the_next_recommendation(stocked: Backend) -> None:
+def test_writes_are_seen_by_the_next_recommendation(stocked: Store) -> None:
     asked = Question({"similar": 1.0, "popular": 1.0}, liked=["i00"], k=50)
     stocked.delete(["i01", "i02"])
     stocked.patch([Patch("i03", title="new", attributes={"at": 100})])
@@ -163,7 +163,7 @@ def test_writes_are_seen_by_the_next_recommendation(stocked: Backend) -> None:
     assert [one.item.id for one in narrowed.found] == ["i03"]
 
 
-def test_recommendations_follow_a_cut_over(stocked: Backend) -> None:
+def test_recommendations_follow_a_cut_over(stocked: Store) -> None:
     stocked.create_space("next", "encoder-b", DIMENSION + 1, "hnsw")
     stocked.put_vectors("next", "encoder-b", NAMES, unit(np.random.default_rng(8), COUNT, DIMENSION + 1))
     stocked.cut_over("next")
@@ -173,7 +173,7 @@ def test_recommendations_follow_a_cut_over(stocked: Backend) -> None:
     assert (answer.fingerprint, len(answer.found)) == ("encoder-b", COUNT - 1)
 
 
-def test_nothing_to_go_by_is_told(store: Backend) -> None:
+def test_nothing_to_go_by_is_told(store: Store) -> None:
     with pytest.raises(NothingToRetrieve, match="catalogue is empty"):
         store.retrieve(Question({"content": 1.0}, [query(1)]), 500)
     store.put(ENCODER, items("a"), unit(np.random.default_rng(3), 1))
@@ -184,7 +184,7 @@ def test_nothing_to_go_by_is_told(store: Backend) -> None:
         store.retrieve(Question({"content": 1.0}, [query(1)]), 500)
 
 
-def test_an_uploaded_space_is_replaced_whole_emptied_and_counted(stocked: Backend) -> None:
+def test_an_uploaded_space_is_replaced_whole_emptied_and_counted(stocked: Store) -> None:
     state = uploaded(stocked, "popular", {"i00": 1.0, "i01": 2.0, "not-yet": 5.0}, "score")
     assert (state.name, state.kind, state.rows, state.unknown) == ("popular", "scores", 3, 1)
     assert {one.name: (one.kind, one.rows) for one in stocked.uploads()} == {
@@ -214,7 +214,7 @@ def test_uploaded_spaces_outlast_a_restart(opened: Open) -> None:
     assert [(one.kind, one.rows) for one in again.uploads()] == [("neighbours", COUNT), ("scores", COUNT)]
 
 
-def test_what_is_typed_finds_beginnings_of_words_in_titles_and_authors(store: Backend) -> None:
+def test_what_is_typed_finds_beginnings_of_words_in_titles_and_authors(store: Store) -> None:
     titles = {"1": "Dune", "2": "Dune Messiah", "3": "Children of Dune", "4": "Emma", "5": "Été 100", "6": "Undune", "7": "Dunes, die"}
     authors: dict[str, AttributeValue] = {
         "1": ("Frank Herbert",),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 from starlette.datastructures import State
 
-from retriever.backends.protocol import Backend
+from retriever.backends.protocol import Store
 from retriever.errors import Overloaded
 from retriever.metrics import RetrieverMetrics
 from retriever.workers import Workers
@@ -24,8 +24,8 @@ PORTION_BYTES = 2**20
 LINES = "application/x-ndjson"
 
 
-def backend(request: Request) -> Backend:
-    store: Backend = request.app.state.backend
+def backend(request: Request) -> Store:
+    store: Store = request.app.state.backend
     return store
 
 

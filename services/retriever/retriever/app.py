@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from retriever.api import ROUTES, STATUSES
-from retriever.backends.protocol import Backend
+from retriever.backends.protocol import Store
 from retriever.claim import held
 from retriever.errors import IndexNotLoaded
 from retriever.library import Library
@@ -28,7 +28,7 @@ LOG = logs.get(__name__)
 def build(settings: Settings) -> FastAPI:
     """The retriever's application; the index is built from the catalogue when it starts up."""
     metrics = RetrieverMetrics()
-    opened: list[Backend] = []
+    opened: list[Store] = []
     served: list[Library] = []
 
     @asynccontextmanager
@@ -37,7 +37,7 @@ def build(settings: Settings) -> FastAPI:
         app.state.proposals = settings.candidates_per_source
         settings.state_dir.mkdir(parents=True, exist_ok=True)
 
-        def answer_from(store: Backend) -> None:
+        def answer_from(store: Store) -> None:
             app.state.backend, opened[:] = store, [store]
             metrics.items.set(len(store))
             metrics.show(store.spaces(), store.generation)
@@ -82,7 +82,7 @@ def build(settings: Settings) -> FastAPI:
     return app
 
 
-def _milvus(url: str, kind: str) -> Backend:
+def _milvus(url: str, kind: str) -> Store:
     from retriever.backends.milvus import Milvus  # brings pandas and gRPC, which nobody else needs
 
     return Milvus(url, kind=kind)

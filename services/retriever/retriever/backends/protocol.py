@@ -1,7 +1,7 @@
 """What the retriever asks of whatever stores and searches the items. Knows neither FAISS nor Milvus, and no HTTP.
 
-Two implementations: `retriever.library.Library` (SQLite is the truth, FAISS searches) and `retriever.backends.milvus.Milvus`; one
-conformance suite, tests/contract/test_retriever_backends.py, runs over both.
+Two implementations of `Store`: `retriever.library.Library` (SQLite is the truth, FAISS searches) and `retriever.backends.milvus.Milvus`;
+one conformance suite, tests/contract/test_retriever_backends*.py, runs over both.
 
 Words. A *vector space* has a name, a fingerprint, a dimension and a kind, and holds at most one vector for an item. The *role* `content`
 points at one vector space; wherever a space is named, the role's name stands for the space that it points at now. The first put into a
@@ -173,12 +173,6 @@ class Backend(Protocol):
         Rolling back is cutting over to the previous space. Raises SpaceUnknown, or VectorsMissing while items lack a vector there.
         """
 
-    def replace_space(self, name: str, upload: "Upload") -> "UploadState":
-        """Puts `upload` in the place of the whole uploaded space `collaborative` or `popular`; a write like those below."""
-
-    def uploads(self) -> "list[UploadState]":
-        """Both uploaded spaces, also those that are empty."""
-
     def merge(self, name: str) -> None:
         """Starts sealing and merging the space in the background; may wait for the sealing. Raises SpaceUnknown."""
 
@@ -234,6 +228,16 @@ class Backend(Protocol):
         `ask.min_generation`, FilterUnsupported when this backend can not evaluate the filter exactly, and what `ask.deadline` raises.
         An empty store (no vector space yet) answers without hits.
         """
+
+
+class Store(Backend, Protocol):
+    """A backend that also holds the uploaded spaces, recommends, and finds what was typed: all that the service answers from."""
+
+    def replace_space(self, name: str, upload: "Upload") -> "UploadState":
+        """Puts `upload` in the place of the whole uploaded space `collaborative` or `popular`; a write like `put`."""
+
+    def uploads(self) -> "list[UploadState]":
+        """Both uploaded spaces, also those that are empty."""
 
     def find(self, typed: str, offset: int, limit: int) -> list[Item]:
         """Items with their texts that have every typed word, the last letters of each may be missing, in title or attribute `authors`.
