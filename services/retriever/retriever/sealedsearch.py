@@ -147,7 +147,7 @@ class SealedSearch:
 
     def _candidates(self, shares: Doubles) -> Rows:
         """Of which `n` are left for all but one query in a thousand, if such a share of what is near is allowed wherever it lies."""
-        shares = np.maximum(shares, 1 / (len(self.part.segment) + 1))
+        shares = np.clip(shares, 1 / (len(self.part.segment) + 1), 1.0)
         wanted: Rows = np.ceil((self.n + GRAPH_SIGMAS * np.sqrt(self.n * (1 - shares))) / shares).astype(np.int64)
         return wanted
 

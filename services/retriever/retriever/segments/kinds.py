@@ -145,7 +145,7 @@ def _lists_effort(rows: int, n: int) -> int:
 
 
 def _products_effort(rows: int, n: int) -> int:
-    return round(LISTS * max(1.0, n / 10) ** 0.5)
+    return round(LISTS * math.sqrt(max(1.0, n / 10)))
 
 
 KINDS: Mapping[str, Kind] = {

@@ -195,7 +195,7 @@ class Sealed:
         if self.lists:
             _, numbers = self._index.search(queries, wanted, params=self._kind.parameters(min(effort, len(self.clusters)), None))
             return self._rescored(queries, numbers, n)
-        scores, rows = self._index.search(queries, wanted, params=self._kind.parameters(max(effort, wanted), None))
+        scores, rows = self._index.search(queries, wanted, params=self._kind.parameters(max(min(effort, len(self)), wanted), None))
         numbers, missing = self.numbers[rows], rows < 0
         if self._kind.refine:
             scores = products(self.vectors, queries, np.maximum(rows, 0))
