@@ -43,7 +43,7 @@ def measure(data: Dataset) -> dict[str, Any]:
     folder = data.state / f"server-{data.rows}"
     shutil.rmtree(folder, ignore_errors=True)
     paths = bodies(data)
-    with Server(folder) as server, Load(server.port, 1) as load:
+    with Server(folder, build_threads=2) as server, Load(server.port, 1) as load:
         empty = server.memory()
         pace: list[float] = []
         with Memory(server) as memory:

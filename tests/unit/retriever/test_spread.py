@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retriever.bitmaps import of_numbers
-from retriever.spread import Moments, Spread, Tally
+from retriever.spread import SAMPLED, Moments, Spread, Tally
 
 
 def units(rng: np.random.Generator, count: int, dim: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -63,3 +63,15 @@ def test_a_tally_of_a_set_that_changes_is_the_sum_over_what_is_in_it(seed: int, 
         if count:
             assert np.allclose(told.total, anew.total)
             assert np.allclose(told.outer, anew.outer)
+
+
+def test_the_spread_of_very_many_is_told_from_some_of_them() -> None:
+    rng = np.random.default_rng(3)
+    vectors, query = units(rng, 4 * SAMPLED + 7, 8), units(rng, 1, 8)[0]
+    told, whole = Moments.about(vectors), Moments.of(vectors)
+    assert told.count == whole.count
+    assert np.allclose(told.total, whole.total)
+    assert told.spread(query).mean == pytest.approx(whole.spread(query).mean)
+    assert told.spread(query).std == pytest.approx(whole.spread(query).std, rel=0.03)
+    few = vectors[:SAMPLED]
+    assert np.array_equal(Moments.about(few).outer, Moments.of(few).outer)

@@ -19,6 +19,11 @@ from retriever.spread import Moments
 
 PORTION = 4_096
 """Vectors read at once."""
+FEW = 2**18
+"""Versions of a range that are counted on the pages that hold its vectors, which are read next anyway."""
+COUNT_FEW = "SELECT count(*) FROM vectors WHERE +space = ? AND version >= ? AND version < ?"
+COUNT_MANY = "SELECT count(*) FROM vectors WHERE space = ? AND +version >= ? AND +version < ?"
+"""The plus keeps SQLite off an index: the one on (space, number) is read whole, which is less than the vectors of many."""
 
 
 def build(catalogue: Path, folder: Path, space: int, dimension: int, kind: str, lo: int, hi: int, threads: int) -> Entry | None:
@@ -44,7 +49,7 @@ def build(catalogue: Path, folder: Path, space: int, dimension: int, kind: str, 
         if not KINDS[kind].lists:
             aside.write("sketch", write_index(SKETCH.build(vectors, grouped, numbers), GRAPH_PAD))
         _write_rows(aside, numbers, versions)
-        _write_shape(aside, grouped, Moments.of(vectors.array))
+        _write_shape(aside, grouped, Moments.about(vectors.array))
         return Entry(name, kind, lo, hi, len(numbers), aside.commit())
 
 
@@ -52,8 +57,7 @@ def _read(catalogue: Path, space: int, dimension: int, lo: int, hi: int) -> tupl
     """Vectors, numbers and versions `(n,)` in the order of versions, all of one moment."""
     with closing(sqlite3.connect(f"{catalogue.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as db:
         db.execute("BEGIN")
-        # the plus keeps SQLite off the primary key, whose pages hold the vectors: the index on (space, number) is enough to count
-        counted = "SELECT count(*) FROM vectors WHERE space = ? AND +version >= ? AND +version < ?"
+        counted = COUNT_FEW if hi - lo < FEW else COUNT_MANY
         (rows,) = db.execute(counted, (space, lo, hi)).fetchone()
         if not rows:
             return None

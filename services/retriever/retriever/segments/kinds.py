@@ -16,7 +16,7 @@ BREADTH = 128
 """Candidates that a graph's construction looks at."""
 EFFORT = 128
 """Candidates that a search of the graph keeps: .98 of the ten nearest and some to spare, at 20,000 rows as at a million."""
-TRAINED_ON = 65_536
+TRAINED_ON = 16_384
 """Vectors that the ranges or code books of quantised kinds are learned from."""
 LEAST_TRAINED = 640
 """Fewer are repeated, for a code book of 16 entries wants 39 vectors each."""
