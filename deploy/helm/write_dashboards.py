@@ -208,7 +208,7 @@ RETRIEVER = (
         "Vectors outside segments",
         "short",
         (f"max by (space) (retriever_unsealed_vectors{of('retriever')})", "{{space}}"),
-        says="Searched one by one until they are sealed, 4,096 at a time.",
+        says="Searched one by one until they are sealed, 8,192 or more at a time.",
     ),
     graph(
         "Dead vectors",
