@@ -26,13 +26,10 @@ def answer(view: View, ask: Ask) -> Hits:
     excluded = view.catalogue.numbers(list(ask.exclude)) if ask.exclude else np.empty(0, np.int64)
     allowed = view.narrowed(ask.filter, excluded[excluded >= 0])
     found = space.search(ask.queries, ask.n, allowed, effort=ask.effort, exact=ask.exact, deadline=ask.deadline)
-    rows = found.numbers.tolist()
-    id_of = view.catalogue.ids_at(list({number for row in rows for number in row}))
     ids, scores = [], []
-    for row, similarities in zip(rows, found.scores, strict=True):
-        there = [at for at, number in enumerate(row) if number in id_of]
-        ids.append([id_of[row[at]] for at in there])
-        scores.append(similarities if len(there) == len(row) else similarities[there])
+    for row, similarities, count in zip(found.numbers.tolist(), found.scores, (found.numbers >= 0).sum(axis=1).tolist(), strict=True):
+        ids.append(view.names.of(row[:count]))
+        scores.append(similarities[:count])
     return Hits(ids, scores, view.generation, [dict(vars(part)) for part in found.plan])
 
 

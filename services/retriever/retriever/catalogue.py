@@ -163,18 +163,12 @@ class Catalogue:
             ).fetchall()
         return {number: _item(name, title, attributes, None) for number, name, title, attributes in rows}
 
-    def ids_at(self, numbers: Sequence[int]) -> dict[int, str]:
-        """The ids of these numbers that are there."""
+    def ids(self, portion: int) -> Iterator[tuple[Rows, list[str]]]:
+        """The numbers of all items, ascending, and their ids, so many at once."""
         with self.reading() as reader:
-            rows = reader.execute(
-                "SELECT number, id FROM items WHERE number IN (SELECT value FROM json_each(?))", (json.dumps(list(numbers)),)
-            )
-            return dict(rows.fetchall())
-
-    def all_numbers(self) -> Rows:
-        """Of all items, ascending."""
-        with self.reading() as reader:
-            return _column(reader.execute("SELECT number FROM items ORDER BY number").fetchall(), 0)
+            cursor = reader.execute("SELECT number, id FROM items ORDER BY number")
+            while rows := cursor.fetchmany(portion):
+                yield _column(rows, 0), [row[1] for row in rows]
 
     def all_ids(self) -> tuple[Rows, list[str]]:
         """The numbers of all items, ascending, and their ids."""

@@ -17,6 +17,7 @@ from retriever.catalogue import Catalogue
 from retriever.identity import Identity
 from retriever.items import Rows
 from retriever.memory import Memory
+from retriever.names import Names
 from retriever.segments.sealed import Sealed
 from retriever.segments.store import BaseEntry, SegmentStore
 from retriever.vectorspace import Closed, VectorSpace
@@ -34,14 +35,17 @@ def load(catalogue: Catalogue, store: SegmentStore, lenders: int) -> View:
     """The view of the catalogue as it is now. Raises StorageFailed when SQLite can not be read."""
     meta = catalogue.meta()
     segments, base = store.open(meta.generation)
-    numbers = catalogue.all_numbers()
+    names, numbers = Names(), BitMap()
+    for some, ids in catalogue.ids(PORTION):
+        names.write(some, ids)
+        numbers |= of_numbers(some)
     spaces = {}
     for identity in catalogue.vector_spaces():
         spaces[identity.space] = _space(catalogue, identity, segments.get(identity.space, ()))
     store.keep({number: {part.lo for part in space.closed} for number, space in spaces.items()})
-    attributes = attributes_of(catalogue, store, base, of_numbers(numbers))
-    count = int(numbers[-1]) + 1 if len(numbers) else 0
-    view = View(catalogue, meta, attributes, spaces, count, catalogue.centre(), lenders, catalogue.spaces())
+    attributes = attributes_of(catalogue, store, base, numbers)
+    count = int(numbers.max()) + 1 if numbers else 0
+    view = View(catalogue, meta, names, attributes, spaces, count, catalogue.centre(), lenders, catalogue.spaces())
     return view.with_sources()
 
 

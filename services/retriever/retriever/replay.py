@@ -93,7 +93,8 @@ class Replay:
     def _put_items(self) -> None:
         if not (items := [row.item() for row in self._change.items]):
             return
-        numbers, _ = self._transaction.put_items(items)
+        numbers, new = self._transaction.put_items(items)
+        self._before.names.write(numbers[new], [item.id for item, is_new in zip(items, new.tolist(), strict=True) if is_new])
         self._attributes = self._attributes.put(numbers.tolist(), [item.attributes for item in items])
         self._count = max(self._count, int(numbers.max()) + 1)
 

@@ -1,8 +1,8 @@
 """What a reader sees: the catalogue and its spaces at one moment. Knows nothing of threads, HTTP and how vectors are searched.
 
 Rows are item numbers. Everything here is immutable or only grows behind what this view knows of, so the writer prepares the next view
-while readers use this one, and what they see changes in one assignment. Titles, ids and attributes of answers are read from SQLite, where
-a write may be a moment ahead: an item that was deleted since is left out.
+while readers use this one, and what they see changes in one assignment. Titles and attributes of answers are read from SQLite, where a
+write may be a moment ahead: an item that was deleted since has none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ from retriever.errors import FingerprintMismatch, SpaceUnknown
 from retriever.filters import EVERYTHING, Expression
 from retriever.identity import Identity, Meta
 from retriever.items import Bools, Item, Rows
+from retriever.names import Names
 from retriever.popular import Popular
 from retriever.sources import Content, LikedTogether, Prior, Query, Similar, Source
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
@@ -38,6 +39,7 @@ class View:
 
     catalogue: Catalogue
     meta: Meta
+    names: Names
     attributes: Attributes
     spaces: Mapping[int, VectorSpace]
     count: int
@@ -142,9 +144,8 @@ class View:
         return found[self.living.has(found)]
 
     def ids(self, rows: Sequence[int]) -> list[str]:
-        """The ids of `rows`; an empty one where the item is gone by now."""
-        id_of = self.catalogue.ids_at(rows)
-        return [id_of.get(row, "") for row in rows]
+        """The ids of `rows`."""
+        return self.names.of(rows)
 
     def items(self, rows: Sequence[int]) -> dict[int, Item]:
         """Those of `rows` that are still there, without their texts."""

@@ -35,6 +35,7 @@ class Writing:
         spaces = dict(self.view.spaces)
         for space in [space for space in spaces.values() if space.identity.fingerprint == fingerprint]:
             spaces[space.identity.space] = self._with_vectors(space, numbers, units, new=bool(new.all()))
+        self.view.names.write(numbers[new], [item.id for item, is_new in zip(items, new.tolist(), strict=True) if is_new])
         attributes = self.view.attributes.put(numbers.tolist(), [item.attributes for item in items])
         count = max(self.view.count, int(numbers.max(initial=-1)) + 1)
         moved = [(number, item.id) for number, item in zip(numbers.tolist(), items, strict=True)]
