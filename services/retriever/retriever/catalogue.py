@@ -34,6 +34,8 @@ ORDER BY
     items.id
 LIMIT :limit OFFSET :offset
 """
+PORTION = 8_192
+"""Rows read at once."""
 PAGES_PER_CHECKPOINT = 1_000
 """Of 8 KiB in the write-ahead log before they are copied into the file: some milliseconds of one write."""
 
@@ -186,8 +188,10 @@ class Catalogue:
     def versions(self, space: int) -> tuple[Rows, Rows]:
         """Versions, ascending, and item numbers of all vectors of a space."""
         with self.reading() as reader:
-            rows = reader.execute("SELECT version, number FROM vectors WHERE space = ? ORDER BY number", (space,)).fetchall()
-        versions, numbers = _column(rows, 0), _column(rows, 1)
+            cursor, portions = reader.execute("SELECT version, number FROM vectors WHERE space = ? ORDER BY number", (space,)), []
+            while rows := cursor.fetchmany(PORTION):  # a million pairs at once would leave the heap larger for ever
+                portions.append(np.array(rows, np.int64))
+        versions, numbers = np.concatenate([np.empty((0, 2), np.int64), *portions]).T
         order = np.argsort(versions)
         return versions[order], numbers[order]
 

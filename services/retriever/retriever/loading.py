@@ -18,6 +18,7 @@ from retriever.identity import Identity
 from retriever.items import Rows
 from retriever.memory import Memory
 from retriever.names import Names
+from retriever.segments.files import unload
 from retriever.segments.sealed import Sealed
 from retriever.segments.store import BaseEntry, SegmentStore
 from retriever.vectorspace import Closed, VectorSpace
@@ -97,6 +98,7 @@ def _closed(catalogue: Catalogue, identity: Identity, segment: Sealed, versions:
     some = np.flatnonzero(alive)[:: max(1, len(present) // COMPARED)]
     if not np.array_equal(segment.vectors[some], catalogue.vectors(segment.versions[some].tolist(), identity.dimension)):
         return None
+    unload(segment.versions)
     return Closed.of(segment, of_numbers(segment.numbers[~alive]))
 
 

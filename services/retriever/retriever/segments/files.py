@@ -4,6 +4,7 @@ A FAISS index is written behind as many zero bytes as bring its vectors to a mul
 copied by every matrix product.
 """
 
+import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -100,4 +101,13 @@ def map_index(path: Path, pad: int, flags: int = 0) -> tuple[Any, NDArray[np.uin
     """The index behind `pad` bytes and the mapping, which must outlive it."""
     mapping = np.memmap(path, np.uint8, "r")
     reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(mapping[pad:]), mapping.size - pad)  # type: ignore[attr-defined]  # SWIG makes it
-    return faiss.read_index(reader, flags), mapping
+    index = faiss.read_index(reader, flags)
+    unload(mapping)  # FAISS copies some parts, and never looks at their pages again
+    return index, mapping
+
+
+def unload(mapping: NDArray[Any]) -> None:
+    """Gives the pages of a mapped array back; what is asked for again comes from the file."""
+    mapped = mapping if isinstance(mapping, np.memmap) else mapping.base
+    if isinstance(mapped, np.memmap) and mapped.size:
+        mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # numpy keeps it there
