@@ -39,10 +39,10 @@ def metrics(request: Request) -> RetrieverMetrics:
     return kept
 
 
-def too_many_searches(state: State) -> str | None:
+def too_many_searches(state: State, coming: int) -> str | None:
     """The gate of routes that search: a refusal costs little before the request is looked at."""
     threads: Workers | None = getattr(state, "workers", None)
-    return threads.too_many() if threads else None
+    return threads.too_many(coming) if threads else None
 
 
 @contextmanager

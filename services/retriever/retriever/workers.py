@@ -42,11 +42,11 @@ class Workers:
         answer: T = await self._joining[together].ask(question)
         return answer
 
-    def too_many(self) -> str | None:
-        """Why one more search would wait too long; None when it would not."""
-        if self._admitted < self._most_admitted:
+    def too_many(self, coming: int = 0) -> str | None:
+        """Why one more search would wait too long, behind those that are `coming`; None when it would not."""
+        if self._admitted + coming < self._most_admitted:
             return None
-        return f"{self._admitted} searches are being worked on or wait already; try again in a second."
+        return f"{self._admitted + coming} searches are being worked on or wait already; try again in a second."
 
     @contextmanager
     def admitted(self) -> Iterator[Self]:

@@ -39,7 +39,7 @@ class Route:
     """Further arguments of FastAPI's `add_api_route`, such as `responses` or `openapi_extra`."""
     plain: bool = False
     """The handler takes the request alone and gives a `Response`, and the path has no parameters: see servicekit/plain.py."""
-    gate: Callable[[State], str | None] | None = None
+    gate: Callable[[State, int], str | None] | None = None
     """Of a plain route: why its requests are refused just now (429), or None; asked with `app.state` before anything is done."""
 
 
@@ -121,6 +121,7 @@ def build(
         max_lines_bytes=settings.max_body_bytes,
         gates={(route.method, route.path): partial(route.gate, app.state) for route in routes if route.gate},
     )
+    app.state.traffic = traffic
     app.add_middleware(RequestMiddleware, traffic=traffic)
     app.plain = PlainRoutes(app, (route for route in routes if route.plain))
     app.entrance = RequestMiddleware(app.plain, traffic)

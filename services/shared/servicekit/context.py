@@ -1,11 +1,12 @@
 """What belongs to the request being served: its id, its stage timings. Knows nothing of HTTP."""
 
-import secrets
+import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+_RANDOM = random.Random()
 REQUEST_ID_HEADER = "x-request-id"
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -13,8 +14,8 @@ stage_timings: ContextVar[dict[str, float] | None] = ContextVar("stage_timings",
 
 
 def new_request_id() -> str:
-    """A fresh id of 96 random bits, in hexadecimal."""
-    return secrets.token_hex(12)
+    """A fresh id of 96 random bits, in hexadecimal. No secret, so the system is not asked for each."""
+    return f"{_RANDOM.getrandbits(96):024x}"
 
 
 @contextmanager

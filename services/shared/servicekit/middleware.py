@@ -21,9 +21,14 @@ ANSWERS_PER_CLOSE = 256
 CALLER_LEFT = 499
 """What a request is counted as whose caller was gone before an answer began (nginx's convention): no failure of the service."""
 UNMATCHED = "unmatched"
-Gate = Callable[[], str | None]
-"""Says why requests of one route are refused just now, or None. Asked for every request before anything else, so it must be quick."""
-_ID_HEADER = context.REQUEST_ID_HEADER.encode()
+LET_IN = "warmstart.let_in"
+"""In the scope of requests whose gate was asked before."""
+Gate = Callable[[int], str | None]
+"""Says why requests of one route are refused just now, or None; it is told how many were let in and have not begun yet.
+
+Asked for every request before anything else, so it must be quick.
+"""
+ID_HEADER = context.REQUEST_ID_HEADER.encode()
 _SAFE_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
 _NO_ID = "@"
 
@@ -47,6 +52,8 @@ class Traffic:
     max_lines_bytes: int
     gates: Mapping[tuple[str, str], Gate] = field(default_factory=dict)
     in_flight: int = 0
+    coming: int = 0
+    """Requests for gated routes that were let in and have not begun."""
     answered: int = 0
 
     def __post_init__(self) -> None:
@@ -57,7 +64,28 @@ class Traffic:
         if self.in_flight >= self.max_in_flight:
             return f"{self.max_in_flight} requests are being worked on already; try again in a second."
         gate = self.gates.get(place)
-        return gate() if gate else None
+        return gate(self.coming) if gate else None
+
+    def refused(self, method: str, path: str, sent_id: bytes, why: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """Headers and body of a 429, which is counted. As little as can be done: what is overloaded must have time left to serve."""
+        started, request_id = time.perf_counter(), _id_of(sent_id).encode()
+        before, after = _refusal(why, path)
+        body = before + request_id + after
+        headers = [
+            (b"content-type", problems.MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"retry-after", b"1"),
+            (ID_HEADER, request_id),
+        ]
+        if self.closing():
+            headers.append((b"connection", b"close"))
+        self.metrics.overloaded.inc()
+        self.metrics.count(method, path if (method, path) in self.gates else UNMATCHED, 429, time.perf_counter() - started)
+        return headers, body
+
+    def arrived(self) -> None:
+        """One of those that were coming has begun."""
+        self.coming -= 1
 
     def closing(self) -> bool:
         """Whether the next answer ends its connection; to be asked once for each."""
@@ -80,12 +108,13 @@ class RequestMiddleware:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers, traffic = dict(scope["headers"]), self.traffic
-        sent_id = headers.get(_ID_HEADER, b"")
-        request_id = sent_id.decode() if _SAFE_ID.match(sent_id) else context.new_request_id()
+        sent_id = headers.get(ID_HEADER, b"")
         counted = scope["path"] not in ALWAYS_ADMITTED
-        if counted and (why := traffic.too_many((scope["method"], scope["path"]))) is not None:
-            return await self._refuse(scope, send, request_id, why)
-        context.request_id.set(request_id)
+        if counted and LET_IN not in scope and (why := traffic.too_many((scope["method"], scope["path"]))) is not None:
+            refused, body = traffic.refused(scope["method"], scope["path"], sent_id, why)
+            await send({"type": "http.response.start", "status": 429, "headers": refused})
+            return await send({"type": "http.response.body", "body": body})
+        context.request_id.set(request_id := _id_of(sent_id))
         context.stage_timings.set(timings := {})
         started, status = time.perf_counter(), 0
 
@@ -95,7 +124,7 @@ class RequestMiddleware:
                 status = message["status"]
                 timings["total"] = (time.perf_counter() - started) * 1_000
                 told = ", ".join([f"{name};dur={ms:.2f}" for name, ms in timings.items()])
-                added = [(_ID_HEADER, request_id.encode()), (b"server-timing", told.encode())]
+                added = [(ID_HEADER, request_id.encode()), (b"server-timing", told.encode())]
                 if traffic.closing():
                     added.append((b"connection", b"close"))
                 message["headers"] = [*message.get("headers", ()), *added]
@@ -109,24 +138,6 @@ class RequestMiddleware:
             traffic.in_flight -= counted
             route = getattr(scope.get("route"), "path", UNMATCHED)
             traffic.metrics.count(scope["method"], route, status or 500, time.perf_counter() - started)
-
-    async def _refuse(self, scope: Scope, send: Send, request_id: str, why: str) -> None:
-        """As little as can be done: at several times of what it can serve a process must have time left to serve."""
-        started, method, path, metrics = time.perf_counter(), scope["method"], scope["path"], self.traffic.metrics
-        before, after = _refusal(why, path)
-        body = before + request_id.encode() + after
-        headers = [
-            (b"content-type", problems.MEDIA_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"retry-after", b"1"),
-            (_ID_HEADER, request_id.encode()),
-        ]
-        if self.traffic.closing():
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": 429, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
-        metrics.overloaded.inc()
-        metrics.count(method, path if (method, path) in self.traffic.gates else UNMATCHED, 429, time.perf_counter() - started)
 
     async def _bounded(self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send) -> None:
         limit, declared = self.traffic.limit(headers), headers.get(b"content-length", b"")
@@ -156,6 +167,11 @@ class RequestMiddleware:
             detail = f"The body is larger than {limit} bytes; send it in smaller parts."
             refusal = problems.response(413, "body-too-large", detail, path=scope["path"], headers={"connection": "close"})
             await refusal(scope, receive, send)
+
+
+def _id_of(sent: bytes) -> str:
+    """The request's own id where it is one, else a new one."""
+    return sent.decode() if _SAFE_ID.match(sent) else context.new_request_id()
 
 
 @lru_cache(64)

@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from servicekit import logs, settings
+from servicekit.entrance import entrance
 from servicekit.settings import SettingsType
 
 LOG = logs.get(__name__)
@@ -49,7 +50,7 @@ def serve(service: str, settings_type: type[SettingsType], build: Callable[[Sett
         server_header=False,
         proxy_headers=False,
         loop="uvloop",
-        http="httptools",
+        http=entrance(app.state.traffic),
         timeout_graceful_shutdown=int(chosen.drain_timeout_s),
         timeout_keep_alive=75,
     )

@@ -55,7 +55,7 @@ async def measure(request: Request) -> Response:
     return Response(str(len(body)), media_type="text/plain")
 
 
-def too_busy(state: State) -> str | None:
+def too_busy(state: State, coming: int) -> str | None:
     """A gate that is closed while the state says why."""
     return getattr(state, "too_busy", None)
 
