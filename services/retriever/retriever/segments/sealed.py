@@ -32,6 +32,8 @@ FEW = 8
 """Fewer allowed rows than one in this many are looked up, more are found by a look at every row."""
 SCANNED_SPARE = 500
 """So many more are rescored of a probed scan: filters can leave many rows that are alike and all far from the query."""
+CODES_EACH = 25
+"""Codes that are compared in the time that one vector is scored in."""
 COUNTED = 16
 """Where one row in so many is allowed, they are counted in each cluster from one row in so many."""
 
@@ -206,18 +208,43 @@ class Sealed:
     def scan(self, queries: Floats, n: int, allowed: Allowed, share: float | None) -> tuple[Floats, Rows]:
         """The nearest `n` of the allowed rows, in the shape of `search`.
 
-        Exact when `share` is None. Otherwise each query compares the codes of the allowed rows in the clusters that promise most and have
-        `share` of all rows, and only the vectors of the best by these are scored.
+        Exact when `share` is None. Otherwise each query looks into the clusters that promise most and have `share` of all rows: at the
+        vectors of the allowed rows where they are few, else at all codes, and only the vectors of the best by these are scored.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         if share is None:
             return padded(*exact(self.vectors, queries, n, self.rows(allowed), self.numbers), n)
         index, kind = (self._index, self._kind) if self.lists else (self._sketch, SKETCH)
+        lists, likeness = chosen(self.clusters, queries, self.spread(allowed), share * len(self))
+        if allowed.count * CODES_EACH <= len(self):
+            return self._scored(queries, n, allowed, lists)
         bits = allowed.bits()
         selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        lists, likeness = chosen(self.clusters, queries, self.spread(allowed), share * len(self))
         wanted, parameters = min(kind.fetched(n) + SCANNED_SPARE, len(self)), kind.parameters(lists.shape[1], selector)
         return self._rescored(queries, probed(index, queries, wanted, lists, likeness, parameters), n)
+
+    def _scored(self, queries: Floats, n: int, allowed: Allowed, lists: Rows) -> tuple[Floats, Rows]:
+        """The nearest `n` of the allowed rows in the clusters `lists` `(q, l)`, filled up with -1."""
+        rows, of = self._local(allowed)
+        scores, numbers = np.full((len(queries), n), -np.inf, np.float32), np.full((len(queries), n), -1)
+        for at, row in enumerate(lists):
+            taken = np.zeros(len(self.clusters) + 1, np.bool_)  # the last one is that of -1
+            taken[row] = True
+            taken[-1] = False
+            found = exact(self.vectors, queries[at : at + 1], n, rows[taken[of]], self.numbers)
+            scores[at], numbers[at] = (one[0] for one in padded(*found, n))
+        return scores, numbers
+
+    def _local(self, allowed: Allowed) -> tuple[Rows, NDArray[np.uint16 | np.uint32]]:
+        """The local rows of few allowed items, ascending, and their clusters."""
+        if (known := self._locals.get(allowed)) is None:
+            rows = self.rows(allowed)
+            known = self._locals[allowed] = rows, self._cluster_of[rows]
+        return known
+
+    @cached_property
+    def _locals(self) -> WeakKeyDictionary[Allowed, tuple[Rows, NDArray[np.uint16 | np.uint32]]]:
+        return WeakKeyDictionary()
 
     def _rescored(self, queries: Floats, numbers: Rows, n: int) -> tuple[Floats, Rows]:
         """The best `n` by their vectors of the item `numbers` `(q, m)`, where -1 is none."""
