@@ -9,6 +9,8 @@ from pyroaring import BitMap
 from retriever.bitmaps import Bits, bits_of, rows_of
 from retriever.items import Bools, Rows
 
+ASKED_ONE_BY_ONE = 256
+"""Numbers that are sooner looked up each by itself than all are spread out for: what is dead changes with every write."""
 FAR_APART = 64
 """Where numbers lie further apart on average, looking them up in a sorted list beats spreading them out as bits."""
 
@@ -45,6 +47,9 @@ class Allowed:
         """Whether each of `numbers` (any shape) is allowed; -1, which stands for no item, never is."""
         if not self.count:
             return np.zeros(numbers.shape, np.bool_)
+        if numbers.size <= ASKED_ONE_BY_ONE and "_bits" not in vars(self):
+            one_by_one = (number >= 0 and number in self.numbers for number in numbers.ravel().tolist())
+            return np.fromiter(one_by_one, np.bool_, numbers.size).reshape(numbers.shape)
         if self.numbers.max() > FAR_APART * self.count:
             places = np.minimum(np.searchsorted(self._rows, numbers), self.count - 1)
             found: Bools = self._rows[places] == numbers

@@ -124,6 +124,7 @@ class Catalogue:
         """Reads the whole file; raises StorageFailed when its structure is damaged. SQLite has no checksums: other content looks sound."""
         with self.reading() as reader:
             told = [str(row[0]) for row in reader.execute("PRAGMA quick_check(3)")]
+            reader.execute("PRAGMA shrink_memory")  # else its cache stays full of what nobody asks for
         if told != ["ok"]:
             raise damaged("; ".join(told))
 
@@ -171,6 +172,7 @@ class Catalogue:
             cursor = reader.execute("SELECT number, id FROM items ORDER BY number")
             while rows := cursor.fetchmany(portion):
                 yield _column(rows, 0), [row[1] for row in rows]
+            reader.execute("PRAGMA shrink_memory")
 
     def all_ids(self) -> tuple[Rows, list[str]]:
         """The numbers of all items, ascending, and their ids."""
@@ -191,6 +193,7 @@ class Catalogue:
             cursor, portions = reader.execute("SELECT version, number FROM vectors WHERE space = ? ORDER BY number", (space,)), []
             while rows := cursor.fetchmany(PORTION):  # a million pairs at once would leave the heap larger for ever
                 portions.append(np.array(rows, np.int64))
+            reader.execute("PRAGMA shrink_memory")
         versions, numbers = np.concatenate([np.empty((0, 2), np.int64), *portions]).T
         order = np.argsort(versions)
         return versions[order], numbers[order]
