@@ -15,6 +15,8 @@ from tests.bench.retriever_server import Server, filled, found, searches
 from tests.bench.retriever_timing import BATCH, GOAL, ROUNDS, median, percentiles, raised, smallest
 
 SECONDS = 3.0
+CALLERS = 4
+"""Connections for each thread that searches: what a retriever admits at once."""
 SHAPES = {"single": 1, "batched": BATCH}
 
 
@@ -63,7 +65,7 @@ def against_raw(data: Dataset, raw: Raw, raw_effort: int, threads: int) -> dict[
             rounds.append(figures := {f"raw_{shape}": speed for shape, speed in speeds.items()})
             figures["raw_cpu_ms"] = 1_000 * (time.process_time() - cpu_s) / (len(SHAPES) * len(data.reported))
             for shape in SHAPES:
-                cpu_s, outcome = server.cpu_s(), asked.load(effort, shape, 2 * threads)
+                cpu_s, outcome = server.cpu_s(), asked.load(effort, shape, CALLERS * threads)
                 figures[f"http_{shape}"] = outcome.per_second() * SHAPES[shape]
                 figures[f"cpu_ms_{shape}"] = 1_000 * (server.cpu_s() - cpu_s) / (len(outcome.answers) * SHAPES[shape])
                 figures[f"client_share_{shape}"] = outcome.client_share
