@@ -22,7 +22,11 @@ def test_every_form_says_the_same(numbers: set[int], count: int) -> None:
 @given(NUMBERS, st.lists(st.integers(-1, 70_000), max_size=30))
 def test_asking_for_numbers_is_asking_for_each(numbers: set[int], asked: list[int]) -> None:
     asked += [one + shift for one in list(numbers)[:20] for shift in (-1, 0, 1)]
-    assert Allowed(BitMap(numbers)).has(np.array(asked, np.int64)).tolist() == [one in numbers for one in asked]
+    allowed, expected = Allowed(BitMap(numbers)), [one in numbers for one in asked]
+    assert allowed.has(np.array(asked, np.int64)).tolist() == expected
+    assert allowed.has(np.array(asked * 20, np.int64)).tolist() == expected * 20
+    assert allowed.bits() is not None
+    assert allowed.has(np.array(asked, np.int64)).tolist() == expected  # by other ways than the first time
 
 
 @given(NUMBERS, st.integers(1, 90), st.integers(0, 90))
