@@ -169,8 +169,11 @@ class Catalogue:
     def ids(self, portion: int) -> Iterator[tuple[Rows, list[str]]]:
         """The numbers of all items, ascending, and their ids, so many at once."""
         with self.reading() as reader:
+            (last,) = reader.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = 'items'").fetchone()
             cursor = reader.execute("SELECT number, id FROM items ORDER BY number")
             while rows := cursor.fetchmany(portion):
+                if not 0 < rows[-1][0] <= (last or 0):  # an array as long as that may not fit any memory
+                    raise damaged(f"item number {rows[-1][0]} was never given, the last one is {last}")
                 yield _column(rows, 0), [row[1] for row in rows]
             reader.execute("PRAGMA shrink_memory")
 

@@ -72,7 +72,7 @@ class Library:
             self.view = loading.load(self.catalogue, self.store, lenders)
         except BaseException as error:
             self.close()
-            if isinstance(error, (ValueError, KeyError, TypeError)):  # as arrays of what can not be in the tables raise
+            if isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):  # as arrays of what can not be in the tables raise
                 raise damaged(f"{type(error).__name__}: {error}") from error
             raise
         self.merging.update(self.catalogue.merging())
@@ -211,8 +211,9 @@ class Library:
     def merge(self, name: str) -> None:
         """See `backends.protocol.Backend.merge`; the work is done by whoever runs the jobs."""
         space = self.view.named(name).identity.space
-        self.catalogue.ask_merge(space)
         self.merging.add(space)
+        with suppress(StorageFailed):  # on a full disk only a restart forgets it
+            self.catalogue.ask_merge(space)
 
     def spaces(self) -> list[SpaceState]:
         """All vector spaces by name."""

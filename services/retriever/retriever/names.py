@@ -20,9 +20,14 @@ class Names:
         self._text: NDArray[np.uint8] = np.empty(1_024, np.uint8)
 
     def write(self, numbers: Rows, names: Sequence[str]) -> None:
-        """Gives `numbers`, which ascend, their names. Those in between have none, and what was written from the first on is forgotten."""
+        """Gives `numbers` their names. Those in between have none, and what was written from the first on is forgotten.
+
+        Raises ValueError unless they ascend.
+        """
         if not len(numbers):
             return
+        if (np.diff(numbers) < 1).any():
+            raise ValueError("the numbers of items do not ascend")
         first, encoded = int(numbers[0]), [name.encode() for name in names]
         if first > self._known:
             self._ends.append(self._known, np.full(first - self._known, self._end(self._known), np.int64))
