@@ -1,6 +1,6 @@
 """Refuses what a gate refuses where requests are parsed, before anything is made of them. Knows nothing of what is served.
 
-At several times of what a process can serve the refusals are most of its work: through ASGI one costs three times as much.
+At several times of what a process can serve the refusals are most of its work (docs/decisions/0001-http-stack.md).
 """
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
