@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -113,22 +114,38 @@ def test_a_killed_building_process_is_replaced_and_searches_never_notice(tmp_pat
 def test_a_killed_upload_of_lines_leaves_whole_batches(tmp_path: Path) -> None:
     """Lines are stored by the thousand, so of a body that is cut off a multiple of that is there."""
     state = tmp_path / "state"
-    rows = [{"item": {"id": f"i{number}", "title": "t"}, "embedding": [0.6, 0.8]} for number in range(10_000)]
     headers = {"content-type": "application/x-ndjson"}
     for kill in range(3):
+        rows = [{"item": {"id": f"i{kill}-{number}", "title": "t" * 400}, "embedding": [0.6, 0.8]} for number in range(10_000)]
+        killed = threading.Event()
+
+        def body(written: bytes = lines(rows), killed: threading.Event = killed) -> Iterator[bytes]:
+            """Keeps its last byte until the retriever is gone, so that no machine is quick enough to be done before."""
+            yield written[:-1]
+            killed.wait(GENEROUS_S)
+            yield written[-1:]
+
         with running(state) as retriever:
-            total = int(retriever.client.get("/v1/items").json()["total"])
-            assert total % 1_000 == 0
 
-            def send(client: httpx2.Client = retriever.client) -> None:
-                with pytest.raises(httpx2.TransportError):
-                    client.put("/v1/items", params={"fingerprint": ENCODERS["two"]}, content=lines(rows), headers=headers)
+            def stored(client: httpx2.Client = retriever.client) -> int:
+                return int(client.get("/v1/items").json()["total"])
 
-            sending = threading.Thread(target=send)
+            def send(url: str = str(retriever.client.base_url), content: Iterator[bytes] | None = None) -> None:
+                with pytest.raises(httpx2.TransportError), httpx2.Client(base_url=url, timeout=GENEROUS_S, trust_env=False) as client:
+                    client.put("/v1/items", params={"fingerprint": ENCODERS["two"]}, content=content, headers=headers)
+
+            before = stored()
+            assert before % 1_000 == 0
+            sending = threading.Thread(target=send, kwargs={"content": body()})
             sending.start()
-            time.sleep(0.05 + 0.1 * kill)
+            wait_until(lambda: stored() > before, "no batch of the upload was stored")  # noqa: B023 - called before the next round
+            time.sleep(0.1 * kill)
             retriever.kill()
+            killed.set()
             sending.join(GENEROUS_S)
+            assert not sending.is_alive()
+    with running(state) as retriever:
+        assert int(retriever.client.get("/v1/items").json()["total"]) % 1_000 == 0
 
 
 def test_a_second_retriever_on_the_folder_does_not_start_and_harms_nothing(tmp_path: Path) -> None:
