@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from retriever.attributes.places import Places
 from retriever.bitmaps import Numbers
 from retriever.filters import AnyOf, Condition, Contains, Range, float_of, is_number
 from retriever.items import AttributeValue, Bools, Doubles
@@ -171,7 +172,7 @@ class Log:
         self.numbers: Growing[np.uint32] = Growing(np.uint32, 0)
         self.ended: Growing[np.int64] = Growing(np.int64, FAILED)
         self.columns: dict[str, LogColumn] = {}
-        self._row_of: dict[int, int] = {}
+        self._places = Places()
 
     def put(self, numbers: Sequence[int], attributes: Sequence[Mapping[str, AttributeValue] | None]) -> int:
         """Appends a row per item, None for one that is gone, and returns how many rows there are then.
@@ -193,11 +194,10 @@ class Log:
 
     def _finish(self, rows: Sequence[int], numbers: Sequence[int], ended: Sequence[int]) -> None:
         self.ended.put(rows, ended)
-        for row, number in zip(rows, numbers, strict=True):
-            before = self._row_of.get(number)
-            if before is not None and self.ended.buffer[before] != REMOVED:
-                self.ended.buffer[before] = row
-            self._row_of[number] = row
+        now = np.asarray(rows, np.int64)
+        before = self._places.replace(np.asarray(numbers, np.int64), now)
+        replaced = (before >= 0) & (self.ended.buffer[before] != REMOVED)
+        self.ended.buffer[before[replaced]] = now[replaced]
 
     def part(self, first: int, count: int) -> "Log":
         """A copy of the rows from `first` up to `count`, as they were when there were no others."""

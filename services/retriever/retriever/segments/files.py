@@ -97,13 +97,17 @@ def write_index(index: Any, pad: int, flags: int = 0) -> Callable[[Any], None]:
     return write
 
 
-def map_index(path: Path, pad: int, flags: int = 0) -> tuple[Any, NDArray[np.uint8]]:
-    """The index behind `pad` bytes and the mapping, which must outlive it."""
-    mapping = np.memmap(path, np.uint8, "r")
+def mapped(path: Path) -> NDArray[np.uint8]:
+    """The bytes of a file; it may be unlinked while they are used."""
+    return np.memmap(path, np.uint8, "r")
+
+
+def index_of(mapping: NDArray[np.uint8], pad: int, flags: int = 0) -> Any:
+    """The index behind `pad` bytes of `mapping`, which must outlive it."""
     reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(mapping[pad:]), mapping.size - pad)  # type: ignore[attr-defined]  # SWIG makes it
     index = faiss.read_index(reader, flags)
     unload(mapping)  # FAISS copies some parts, and never looks at their pages again
-    return index, mapping
+    return index
 
 
 def unload(mapping: NDArray[Any]) -> None:

@@ -6,7 +6,7 @@ Its rows lie in the order of their clusters, so that the vectors near a query al
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 from weakref import WeakKeyDictionary
 
 import faiss
@@ -18,7 +18,7 @@ from retriever.bitmaps import rows_of
 from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry, SegmentDamaged
-from retriever.segments.files import ALIGNMENT, GRAPH_PAD, flat_pad, map_index
+from retriever.segments.files import ALIGNMENT, GRAPH_PAD, flat_pad, index_of, mapped
 from retriever.segments.kinds import KINDS, SKETCH, Kind
 from retriever.segments.probing import chosen, near, probed
 from retriever.segments.scan import exact, ordered, padded, products
@@ -51,7 +51,8 @@ class Sealed:
     moments: Moments
     clusters: Clusters
     _index: Any
-    _sketch: Any
+    _codes: NDArray[np.uint8] | None
+    """What the sketch of a graph is opened from."""
     _mapped: tuple[Any, ...]
     """What the index reads from and FAISS does not keep alive."""
 
@@ -74,11 +75,10 @@ class Sealed:
         with np.load(paths["shape"], allow_pickle=False) as shape:
             centroids, starts, total, outer = shape["centroids"], shape["starts"], shape["total"], shape["outer"]
         dimension, pad = len(total), flat_pad(len(total))
-        flat, vectors_mapping = map_index(paths["vectors"], pad)
-        index, index_mapping = map_index(paths["index"], GRAPH_PAD, KINDS[entry.kind].flags)
+        vectors_mapping, index_mapping = mapped(paths["vectors"]), mapped(paths["index"])
+        flat, index = index_of(vectors_mapping, pad), index_of(index_mapping, GRAPH_PAD, KINDS[entry.kind].flags)
         if not KINDS[entry.kind].refine:
             index.storage, index.own_fields = flat, False
-        sketch, sketch_mapping = map_index(paths["sketch"], GRAPH_PAD) if "sketch" in paths else (None, None)
         offset = ALIGNMENT if flat.ntotal else 0
         return cls(
             entry.kind,
@@ -90,8 +90,8 @@ class Sealed:
             Moments(entry.rows, total, outer),
             Clusters(centroids, starts),
             index,
-            sketch,
-            (flat, vectors_mapping, index_mapping, sketch_mapping),
+            mapped(paths["sketch"]) if "sketch" in paths else None,
+            (flat, vectors_mapping, index_mapping),
         )
 
     def _agree(self, entry: Entry) -> None:
@@ -183,6 +183,11 @@ class Sealed:
         """Whether its index is an inverted file, which a filter can be given to, and not a graph."""
         return self._kind.lists
 
+    @cached_property
+    def _sketch(self) -> Any:
+        """Codes of a graph's rows. FAISS copies them, so they are in memory only once a filter has needed them."""
+        return index_of(cast("NDArray[np.uint8]", self._codes), GRAPH_PAD)
+
     def effort(self, n: int) -> int:
         """What recall@n of .98 needs here."""
         return self._kind.effort(len(self), n)
@@ -214,10 +219,10 @@ class Sealed:
         queries = np.ascontiguousarray(queries, np.float32)
         if share is None:
             return padded(*exact(self.vectors, queries, n, self.rows(allowed), self.numbers), n)
-        index, kind = (self._index, self._kind) if self.lists else (self._sketch, SKETCH)
         lists, likeness = chosen(self.clusters, queries, self.spread(allowed), share * len(self))
         if allowed.count * CODES_EACH <= len(self):
             return self._scored(queries, n, allowed, lists)
+        index, kind = (self._index, self._kind) if self._codes is None else (self._sketch, SKETCH)
         bits = allowed.bits()
         selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         wanted, parameters = min(kind.fetched(n) + SCANNED_SPARE, len(self)), kind.parameters(lists.shape[1], selector)
