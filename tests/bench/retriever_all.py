@@ -29,7 +29,7 @@ from tests.bench.retriever_dataset import Dataset
 FULL, QUICK = 1_000_000, 20_000
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 QUICK_SIZES = (2_500, 5_000, 10_000, 20_000)
-KINDS_AT = 200_000
+KINDS_AT = 1_000_000
 PAGE = Path("docs/performance.md")
 
 

@@ -63,7 +63,8 @@ class Milvus:
 
     def __init__(self, folder: Path) -> None:
         self._library: Any = import_module("pymilvus")
-        self._client = self._library.MilvusClient(uri=str(folder / "peer.db"))
+        patient = {"grpc.keepalive_time_ms": 3_600_000}  # else an index that takes minutes is asked for twice, which is an error
+        self._client = self._library.MilvusClient(uri=str(folder / "peer.db"), grpc_options=patient)
 
     def load(self, vectors: Floats) -> None:
         kinds = self._library.DataType

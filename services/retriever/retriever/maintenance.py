@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
+from retriever import heap
 from retriever.builder import Builder
 from retriever.errors import StorageFailed
 from retriever.library import Library
@@ -18,7 +19,7 @@ from servicekit import logs
 LOOK_EVERY_S = 0.2
 WAIT_AFTER_FAILURE_S = (1, 5, 30, 60)
 """A disk that is full now is not tried again at once."""
-NICENESS: dict[Lane, int] = {"quick": 5, "long": 15}
+NICENESS: dict[Lane, int] = {"quick": 5, "long": 15, "base": 15}
 """What waits to be sealed is scanned by every search, so it is not kept waiting for long."""
 POURED_PER_S = 5_000
 """Vectors; more are an import, which is not slowed down by building graphs."""
@@ -89,8 +90,9 @@ class _Upkeep:
                 done = False
             if done is not None:
                 busy = time.monotonic()
-            elif time.monotonic() - busy > REST_AFTER_S:
+            elif time.monotonic() - busy > REST_AFTER_S and self.builder.pid:
                 self.builder.rest()
+                await asyncio.to_thread(heap.shrink)
             if done:
                 failures = 0
             elif done is not None:

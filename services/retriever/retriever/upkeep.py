@@ -37,11 +37,14 @@ POSTPONED_ROWS = 2**20
 FANOUT = 4
 MOST_DEAD = 0.25
 """Of a segment's rows, before it is built again."""
-LOG_ROWS = 50_000
-"""Changed items, or a tenth of all if that is more, after which the base of attributes is built again."""
+LOG_ROWS, CHANGED_SHARE = 50_000, 0.1
+"""Changed items, or the share of all if that is more, after which the base of attributes is built again."""
 
-Lane = Literal["quick", "long"]
-"""What takes about a second, and what may take many minutes: one of each can be under way."""
+POURED_SHARE = 0.5
+"""Of all items instead, while rows are poured in: else the same attributes would be read again and again."""
+
+Lane = Literal["quick", "long", "base"]
+"""What takes about a second, what may take many minutes, and the base of attributes: one of each can be under way."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Base:
     """Build the base of attributes, which then holds at least the first `since` rows of the log."""
 
     since: int
-    lane: Lane = "quick"
+    lane: Lane = "base"
 
     def asked(self, catalogue: Path, folder: Path, threads: int) -> dict[str, Any]:
         """For `builder`: what the child process is to do."""
@@ -135,9 +138,10 @@ def due(view: View, merging: Collection[int], running: Collection[Job], *, based
     for free in spaces:
         if sum(map(len, free.memories)) >= SEAL_ROWS:
             yield replace(free.seal(free.first(), free.end), kind=small_kind(free.space.identity.kind), lane="quick")
-    grown = view.attributes.changed_rows > max(LOG_ROWS, len(view) // 10) or (not based and len(view) > LOG_ROWS)
+    changed, most = view.attributes.changed_rows, max(LOG_ROWS, round(len(view) * (POURED_SHARE if poured else CHANGED_SHARE)))
+    grown = changed > most or (not based and len(view) > LOG_ROWS)
     if grown and not any(isinstance(job, Base) for job in running):
-        yield Base(view.attributes.changed_rows)
+        yield Base(changed)
     for free in spaces:
         run = free.small_run()
         if (rows := _live(run)) >= (POSTPONED_ROWS if poured else GRAPH_ROWS):

@@ -180,10 +180,10 @@ def test_codes_are_compared_for_the_queries_that_are_far_from_what_is_allowed(
 
 def test_a_graph_that_left_too_little_is_asked_for_more(parts: list[Part]) -> None:
     """The clusters near the queries promise twice as much as is there."""
-    kept = chosen("random", 0.3, 4)
+    kept = chosen("random", 0.5, 4)
     first = parts[0]
     assert isinstance(first, SealedPart)
-    search = SealedSearch(first, QUERIES, 10, allowing(kept), None, 0.3)
+    search = SealedSearch(first, QUERIES, 10, allowing(kept), None, 0.5)
     scores, numbers, told = search._nearest(np.full(len(QUERIES), 18), "")
     assert told.rescanned < len(QUERIES) / 10
     assert told.effort > first.segment.effort(10) + 18

@@ -1,4 +1,4 @@
-"""What is built when, and that both lanes may be under way at once."""
+"""What is built when, and that all lanes may be under way at once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from retriever.backends.protocol import Ask
 from retriever.builder import do
 from retriever.items import Floats, Item
 from retriever.library import Library
-from retriever.upkeep import Job, Seal
+from retriever.upkeep import Base, Job, Seal
 
 DIMENSION = 16
 
@@ -132,6 +132,22 @@ def test_seals_go_on_beside_a_long_job_and_what_dies_meanwhile_is_dead_in_both(l
     assert all(names != [name] for names, name in zip(gone, ("i3", "i5", "i125"), strict=True))
     assert finds_all(library, 4, 1)
     assert library.search(Ask(vectors(120, 15)[10:], 1)).ids == [[f"i{number}"] for number in range(130, 135)]
+
+
+def test_the_base_of_attributes_is_built_beside_the_seals_and_less_often_while_rows_are_poured_in(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "LOG_ROWS", 5)
+    put(library, 0, 100)
+    quick, base = library.begin_job("quick"), library.begin_job("base")
+    assert isinstance(quick, Seal)
+    assert isinstance(base, Base)
+    put(library, 100, 30)
+    for job in (base, quick):
+        library.end_job(job, built(library, job))
+    assert library.view.attributes.changed_rows == 30
+    assert not [job for job in library.due(poured=True) if isinstance(job, Base)]
+    assert [job for job in library.due() if isinstance(job, Base)]
 
 
 def test_no_two_jobs_build_the_same_vectors(library: Library) -> None:

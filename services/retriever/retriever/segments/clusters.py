@@ -29,6 +29,10 @@ class Clusters:
     def __len__(self) -> int:
         return len(self.centroids)
 
+    def likeness(self, queries: Floats) -> Floats:
+        """Inner products of `queries` `(q, dim)` with the centroids `(q, c)`."""
+        return queries @ self.centroids.T
+
     @classmethod
     def single(cls, vectors: Floats) -> Self:
         """All in one."""

@@ -11,29 +11,33 @@ from retriever.segments.clusters import Clusters
 CROWD = 0.045
 """What a cluster gains with the number of its allowed rows: of more, the nearest one lies farther from the centroid, towards the query."""
 
+LEAST_PROMISING = 0.25
+"""Of the allowed rows, not looked at unless all clusters are asked for: where a filter follows the vectors, few clusters have them all."""
+
 NEAR = 4
 """Clusters around a query that tell how many of the rows near it are allowed."""
 
 
-def chosen(clusters: Clusters, queries: Floats, counts: Rows, rows: float) -> tuple[Rows, Floats]:
-    """For each query `(q, dim)` the clusters to look into, best first and filled up with -1, and their likeness to it: `(q, lists)` both.
+def chosen(clusters: Clusters, likeness: Floats, counts: Rows, share: float) -> tuple[Rows, Floats]:
+    """For each query the clusters to look into, best first and filled up with -1, and their likeness to it: `(q, lists)` both.
 
-    As many as have `rows` rows together, allowed or not, and none of those without an allowed row; `counts` `(c,)` are the allowed ones.
+    As many as have that `share` of all rows together, or all but LEAST_PROMISING of the allowed ones, and none of those without an allowed
+    row. `likeness` `(q, c)` is that of the centroids to the queries, `counts` `(c,)` are the allowed rows.
     The largest of m draws from a normal distribution lies about sqrt(2 ln m) deviations above its mean, here the centroid's likeness.
     """
-    likeness = queries @ clusters.centroids.T
     merit = np.where(counts > 0, likeness + CROWD * np.sqrt(2 * np.log(np.maximum(counts, 1))).astype(np.float32), -np.inf)
     order = np.argsort(-merit, axis=1)
-    sizes = np.diff(clusters.starts)[order]
-    taken = (np.cumsum(sizes, axis=1) - sizes < rows) & (counts > 0)[order]
+    sizes, allowed = np.diff(clusters.starts)[order], counts[order]
+    read, seen = np.cumsum(sizes, axis=1) - sizes, np.cumsum(allowed, axis=1) - allowed
+    most = 1.0 if share == 1 else 1 - LEAST_PROMISING
+    taken = (read < share * clusters.starts[-1]) & (seen < most * counts.sum()) & (allowed > 0)
     width = max(1, int(taken.sum(axis=1).max(initial=0)))
     lists = np.where(taken, order, -1)[:, :width]
     return np.ascontiguousarray(lists), np.ascontiguousarray(np.take_along_axis(likeness, order[:, :width], axis=1))
 
 
-def near(clusters: Clusters, queries: Floats, counts: Rows) -> Doubles:
-    """The share of the rows in the clusters nearest to each query `(q, dim)` that `counts` `(c,)` tells `(q,)`."""
-    likeness = queries @ clusters.centroids.T
+def near(clusters: Clusters, likeness: Floats, counts: Rows) -> Doubles:
+    """The share of the rows in the clusters nearest to each query that `counts` `(c,)` tells `(q,)`; `likeness` `(q, c)`."""
     nearest = np.argpartition(-likeness, min(NEAR, len(clusters)) - 1, axis=1)[:, :NEAR]
     shares: Doubles = counts[nearest].sum(axis=1) / np.maximum(np.diff(clusters.starts)[nearest].sum(axis=1), 1)
     return shares

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retriever.allowed import Allowed
-from retriever.bitmaps import rows_of
 from retriever.items import Bools, Doubles, Floats, Rows
 from retriever.segments.clusters import Clusters
 from retriever.segments.entry import Entry, SegmentDamaged
@@ -30,7 +29,7 @@ DENSE = 4
 """A table of all numbers in the range is kept while the range is at most this many times the rows."""
 FEW = 8
 """Fewer allowed rows than one in this many are looked up, more are found by a look at every row."""
-SCANNED_SPARE = 500
+SCANNED_SPARE = 300
 """So many more are rescored of a probed scan: filters can leave many rows that are alike and all far from the query."""
 CODES_EACH = 25
 """Codes that are compared in the time that one vector is scored in."""
@@ -143,12 +142,6 @@ class Sealed:
         return np.flatnonzero(self.marked(allowed))
 
     @cached_property
-    def _cluster_of(self) -> NDArray[np.uint16 | np.uint32]:
-        """The cluster of each local row."""
-        of = np.arange(len(self.clusters), dtype=np.uint16 if len(self.clusters) < 2**16 else np.uint32)
-        return np.repeat(of, np.diff(self.clusters.starts))
-
-    @cached_property
     def _spreads(self) -> WeakKeyDictionary[Allowed, Rows]:
         return WeakKeyDictionary()
 
@@ -160,19 +153,19 @@ class Sealed:
 
     def _counted(self, allowed: Allowed) -> Rows:
         if allowed.count * COUNTED < len(self):
-            found = self.locate(rows_of(allowed.numbers))
-            return np.bincount(self._cluster_of[found[found >= 0]], minlength=len(self.clusters))
+            return np.diff(self._local(allowed)[1])
         numbers, of = self._counted_of
         return np.maximum(COUNTED * np.bincount(of[allowed.has(numbers)], minlength=len(self.clusters)), 1)
 
     @cached_property
-    def _counted_of(self) -> tuple[Rows, NDArray[np.uint16 | np.uint32]]:
+    def _counted_of(self) -> tuple[Rows, NDArray[np.int32]]:
         """Numbers and clusters of one row in COUNTED, together in memory."""
-        return self.numbers[::COUNTED].copy(), self._cluster_of[::COUNTED].copy()
+        of = np.repeat(np.arange(len(self.clusters), dtype=np.int32), np.diff(self.clusters.starts))
+        return self.numbers[::COUNTED].copy(), of[::COUNTED].copy()
 
-    def density(self, queries: Floats, allowed: Allowed) -> Doubles:
-        """About the share of the rows near each query that is allowed `(q,)`."""
-        return near(self.clusters, queries, self.spread(allowed))
+    def density(self, likeness: Floats, allowed: Allowed) -> Doubles:
+        """About the share of the rows near each query that is allowed `(q,)`; `likeness` `(q, c)` is that of the clusters."""
+        return near(self.clusters, likeness, self.spread(allowed))
 
     def marked(self, allowed: Allowed) -> Bools:
         """For each local row whether it is allowed."""
@@ -210,16 +203,19 @@ class Sealed:
             scores, numbers = np.where(missing, -np.inf, scores), np.where(missing, -1, numbers)
         return padded(*ordered(scores, numbers), n)
 
-    def scan(self, queries: Floats, n: int, allowed: Allowed, share: float | None) -> tuple[Floats, Rows]:
-        """The nearest `n` of the allowed rows, in the shape of `search`.
+    def exact(self, queries: Floats, n: int, allowed: Allowed) -> tuple[Floats, Rows]:
+        """The nearest `n` of the allowed rows, in the shape of `search`; all of them are scored."""
+        queries = np.ascontiguousarray(queries, np.float32)
+        return padded(*exact(self.vectors, queries, n, self.rows(allowed), self.numbers), n)
 
-        Exact when `share` is None. Otherwise each query looks into the clusters that promise most and have `share` of all rows: at the
+    def scan(self, queries: Floats, n: int, allowed: Allowed, likeness: Floats, share: float) -> tuple[Floats, Rows]:
+        """About the nearest `n` of the allowed rows, in the shape of `search`; `likeness` `(q, c)` is that of the clusters.
+
+        Each query looks into the clusters that promise most and have `share` of all rows: at the
         vectors of the allowed rows where they are few, else at all codes, and only the vectors of the best by these are scored.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        if share is None:
-            return padded(*exact(self.vectors, queries, n, self.rows(allowed), self.numbers), n)
-        lists, likeness = chosen(self.clusters, queries, self.spread(allowed), share * len(self))
+        lists, likeness = chosen(self.clusters, likeness, self.spread(allowed), share)
         if allowed.count * CODES_EACH <= len(self):
             return self._scored(queries, n, allowed, lists)
         index, kind = (self._index, self._kind) if self._codes is None else (self._sketch, SKETCH)
@@ -230,25 +226,24 @@ class Sealed:
 
     def _scored(self, queries: Floats, n: int, allowed: Allowed, lists: Rows) -> tuple[Floats, Rows]:
         """The nearest `n` of the allowed rows in the clusters `lists` `(q, l)`, filled up with -1."""
-        rows, of = self._local(allowed)
+        rows, starts = self._local(allowed)
         scores, numbers = np.full((len(queries), n), -np.inf, np.float32), np.full((len(queries), n), -1)
         for at, row in enumerate(lists):
             taken = np.zeros(len(self.clusters) + 1, np.bool_)  # the last one is that of -1
             taken[row] = True
-            taken[-1] = False
-            found = exact(self.vectors, queries[at : at + 1], n, rows[taken[of]], self.numbers)
+            found = exact(self.vectors, queries[at : at + 1], n, rows[np.repeat(taken[:-1], np.diff(starts))], self.numbers)
             scores[at], numbers[at] = (one[0] for one in padded(*found, n))
         return scores, numbers
 
-    def _local(self, allowed: Allowed) -> tuple[Rows, NDArray[np.uint16 | np.uint32]]:
-        """The local rows of few allowed items, ascending, and their clusters."""
+    def _local(self, allowed: Allowed) -> tuple[Rows, Rows]:
+        """The local rows of few allowed items, ascending, and where those of each cluster start `(c + 1,)`."""
         if (known := self._locals.get(allowed)) is None:
             rows = self.rows(allowed)
-            known = self._locals[allowed] = rows, self._cluster_of[rows]
+            known = self._locals[allowed] = rows, np.searchsorted(rows, self.clusters.starts)
         return known
 
     @cached_property
-    def _locals(self) -> WeakKeyDictionary[Allowed, tuple[Rows, NDArray[np.uint16 | np.uint32]]]:
+    def _locals(self) -> WeakKeyDictionary[Allowed, tuple[Rows, Rows]]:
         return WeakKeyDictionary()
 
     def _rescored(self, queries: Floats, numbers: Rows, n: int) -> tuple[Floats, Rows]:

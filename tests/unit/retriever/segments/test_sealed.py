@@ -73,7 +73,7 @@ def test_numbers_that_are_not_there_have_no_row(segment: Sealed, scattered: Seal
 def test_an_exact_scan_is_the_sorted_list_of_the_allowed(segment: Sealed, share: float, many: bool, seed: int) -> None:
     kept = np.random.default_rng(seed).random(ROWS) < share
     queries = QUERIES[: MANY_QUERIES + 1 if many else 2]
-    scores, found = segment.scan(queries, 10, Allowed(BitMap(NUMBERS[kept].tolist())), None)
+    scores, found = segment.exact(queries, 10, Allowed(BitMap(NUMBERS[kept].tolist())))
     expected = nearest(queries, VECTORS[kept], NUMBERS[kept], 10)
     assert found.shape == scores.shape == (len(queries), 10)
     assert (
@@ -86,8 +86,9 @@ def test_an_exact_scan_is_the_sorted_list_of_the_allowed(segment: Sealed, share:
 def test_a_probed_scan_finds_only_what_is_allowed_and_most_of_it(segment: Sealed) -> None:
     kept = ROWS // 10
     allowed, truth = Allowed(BitMap(NUMBERS[:kept].tolist())), nearest(QUERIES, VECTORS[:kept], NUMBERS[:kept], 10)
-    _, part = segment.scan(QUERIES, 10, allowed, 0.6)
-    scores, whole = segment.scan(QUERIES, 10, allowed, 1.0)
+    likeness = segment.clusters.likeness(QUERIES)
+    _, part = segment.scan(QUERIES, 10, allowed, likeness, 0.6)
+    scores, whole = segment.scan(QUERIES, 10, allowed, likeness, 1.0)
     assert allowed.has(part).all()
     assert recall(part, truth) > 0.9
     assert recall(whole, truth) > 0.98
@@ -101,7 +102,7 @@ def test_equal_vectors_are_ordered_by_number_wherever_they_lie(tmp_path: Path) -
     numbers = np.random.default_rng(0).permutation(280)
     segment = seal(tmp_path, vectors, numbers)
     for queries in (VECTORS[:1], np.repeat(VECTORS[:1], MANY_QUERIES, axis=0)):
-        _, found = segment.scan(queries, 10, Allowed(BitMap(range(280))), None)
+        _, found = segment.exact(queries, 10, Allowed(BitMap(range(280))))
         assert found[0].tolist() == sorted(numbers[:40].tolist())[:10]
 
 

@@ -155,7 +155,7 @@ def test_a_search_in_a_worker_uses_that_worker_alone(segment: Sealed) -> None:
     before = threads_of_this_process()
     search_on_one_thread()
     segment.search(QUERIES[:1], 10, 64)
-    segment.scan(QUERIES[:1], 10, Allowed(BitMap(range(0, ROWS, 3))), 1.0)
+    segment.scan(QUERIES[:1], 10, Allowed(BitMap(range(0, ROWS, 3))), segment.clusters.likeness(QUERIES[:1]), 1.0)
     assert threads_of_this_process() <= before
 
 
