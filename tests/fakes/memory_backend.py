@@ -42,7 +42,7 @@ class MemoryBackend:
     """State in dictionaries; see `retriever.backends.protocol.Backend` for what each method promises.
 
     Switches make it misbehave: `paused_at` holds `generation` back, as a replica that lags does; `slow` is called in each search and
-    `before_put` in each put; after `fail_put_at` further puts the disk is full.
+    `before_put` in each put; `crowding` says whether it is crowded; after `fail_put_at` further puts the disk is full.
     """
 
     def __init__(self) -> None:
@@ -53,6 +53,7 @@ class MemoryBackend:
         self.paused_at: int | None = None
         self.slow: Any = None
         self.before_put: Any = None
+        self.crowding: Any = None
         self.fail_put_at = 0
         self.merged: list[str] = []
         self.asked: list[Ask] = []
@@ -60,6 +61,10 @@ class MemoryBackend:
     @property
     def generation(self) -> int:
         return self._generation if self.paused_at is None else self.paused_at
+
+    @property
+    def crowded(self) -> bool:
+        return bool(self.crowding and self.crowding())
 
     def reached(self, generation: int) -> bool:
         return self.generation >= generation

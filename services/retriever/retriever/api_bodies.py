@@ -42,14 +42,15 @@ def metrics(request: Request) -> RetrieverMetrics:
 def too_many_searches(state: State, coming: int) -> str | None:
     """The gate of routes that search: a refusal costs little before the request is looked at."""
     threads: Workers | None = getattr(state, "workers", None)
-    return threads.too_many(coming) if threads else None
+    return threads.admission.too_many(coming) if threads else None
 
 
 @contextmanager
 def admitted(request: Request) -> Iterator[Workers]:
     """What a search runs in, and is counted; raises Overloaded when too many are being worked on or wait."""
+    threads = workers(request)
     try:
-        with workers(request).admitted() as threads:
+        with threads.admission.admitted():
             yield threads
     except Overloaded:
         metrics(request).overloaded.inc()

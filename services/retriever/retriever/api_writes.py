@@ -18,11 +18,13 @@ from contracts.retriever import DeleteRequest, DeleteResponse, ItemPatch, PatchR
 from contracts.wire import Wire
 from retriever import api_bodies, api_lines
 from retriever.api_lines import Batch, LeanItem, Lines
-from retriever.backends.protocol import Written
+from retriever.backends.protocol import Backend, Written
 from retriever.errors import ItemUnknown, LineRefused, RetrieverError
 from retriever.workers import Workers
 
 Row = TypeVar("Row")
+PATIENCE_S, LOOK_EVERY_S = 2.0, 0.05
+"""How long a batch of lines waits for the index at most."""
 Fingerprint = Annotated[
     str | None, Parameter(min_length=1, max_length=500, description="Of the embeddings; needed with lines, a JSON body has it inside.")
 ]
@@ -118,7 +120,7 @@ async def pour(request: Request, read: Lines[Any, Row], store: Callable[[Row], W
 
     Raises LineRefused at a line that can not be used. What `store` raises says how many lines are stored.
     """
-    pouring = _Pouring(api_bodies.workers(request), store)
+    pouring = _Pouring(api_bodies.workers(request), store, api_bodies.backend(request))
     try:
         async for portion in api_bodies.portions(request):
             for batch in await pouring.workers.read(read.feed, portion):
@@ -140,6 +142,7 @@ class _Pouring:
 
     workers: Workers
     store: Callable[[Any], Written]
+    backend: Backend
     stored: int = 0
     written: Written | None = None
     _storing: "asyncio.Task[Written] | None" = None
@@ -147,7 +150,14 @@ class _Pouring:
 
     async def begin(self, batch: Batch[Any]) -> None:
         await self.settle()
+        await self._pause()
         self._storing, self._last_line = asyncio.ensure_future(self.workers.write(self.store, batch.rows)), batch.last_line
+
+    async def _pause(self) -> None:
+        """Lets the index catch up, but not for ever: it may be that nothing can be built just now, as on a full disk."""
+        until = asyncio.get_running_loop().time() + PATIENCE_S
+        while self.backend.crowded and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def settle(self) -> None:
         storing, self._storing = self._storing, None

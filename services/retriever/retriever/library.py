@@ -48,6 +48,8 @@ from retriever.view import View, check_same
 from retriever.writes import Writing, existing, first_unknown, last_of_each, named
 
 UNIT_TOLERANCE = 1e-3
+CROWDED_ROWS = 131_072
+"""Vectors in memory. Sealing keeps them at a third of that while an import has the machine to itself."""
 
 
 class Library:
@@ -93,6 +95,11 @@ class Library:
         return self.generation >= generation
 
     # writes
+
+    @property
+    def crowded(self) -> bool:
+        """See `backends.protocol.Backend.crowded`."""
+        return any(sum(map(len, space.memories)) > CROWDED_ROWS for space in self.view.spaces.values())
 
     def put(self, fingerprint: str, items: Sequence[Item], embeddings: Floats) -> Written:
         """See `backends.protocol.Backend.put`."""

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from retriever.errors import Overloaded
+from retriever.admission import Admission
 from retriever.joining import Joining, Together
 from retriever.segments.flat import search_on_one_thread
 from retriever.threads import Threads
@@ -17,15 +16,11 @@ T = TypeVar("T")
 Question = TypeVar("Question")
 
 
-SEARCHES_PER_THREAD = 4
-"""Admitted at once, those that wait included: a served search waits for three others at most, however many are refused."""
-
-
 class Workers:
     """Keeps work over a millisecond off the event loop; the request's context goes along, for its timings."""
 
     def __init__(self, search_threads: int) -> None:
-        self._admitted, self._most_admitted = 0, SEARCHES_PER_THREAD * search_threads
+        self.admission = Admission(search_threads)
         self._count, self._searchers = search_threads, Threads(search_threads, "search", search_on_one_thread)
         self._joining: dict[Any, Joining[Any, Any]] = {}
         self._writer = ThreadPoolExecutor(1, "write", initializer=search_on_one_thread)
@@ -41,23 +36,6 @@ class Workers:
             self._joining[together] = Joining(self._searchers, self._count, together)
         answer: T = await self._joining[together].ask(question)
         return answer
-
-    def too_many(self, coming: int = 0) -> str | None:
-        """Why one more search would wait too long, behind those that are `coming`; None when it would not."""
-        if self._admitted + coming < self._most_admitted:
-            return None
-        return f"{self._admitted + coming} searches are being worked on or wait already; try again in a second."
-
-    @contextmanager
-    def admitted(self) -> Iterator[Self]:
-        """Around what takes long enough to be refused when there is too much of it; raises Overloaded."""
-        if why := self.too_many():
-            raise Overloaded(why)
-        self._admitted += 1
-        try:
-            yield self
-        finally:
-            self._admitted -= 1
 
     async def read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs the reading of a long body, beside searches, which would wait for it in their own threads."""

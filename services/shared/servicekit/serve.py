@@ -1,7 +1,9 @@
 """Runs a service's application until SIGTERM and drains it. Knows nothing of what it serves."""
 
 import asyncio
+import gc
 import signal
+import socket
 from collections.abc import Callable
 from types import FrameType
 
@@ -21,6 +23,15 @@ class DrainingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: FastAPI, delay_s: float) -> None:
         super().__init__(config)
         self._drained_app, self._delay_s = app, delay_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """What is there when serving begins is there to stay: no collection of garbage, which stops every thread, looks at it again.
+
+        It took 20 to 40 ms to look at the 90,000 objects of a service that has just been started.
+        """
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Replaces uvicorn's, which raises the signal again at the end: a drained process ends with status 0."""

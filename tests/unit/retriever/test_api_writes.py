@@ -10,6 +10,8 @@ import pytest
 from tests.fakes.memory_backend import MemoryBackend
 from tests.unit.retriever.serving import LINES, ndjson, packed, serving, unit
 
+from retriever import api_writes
+
 PROBLEM = "application/problem+json"
 
 
@@ -150,3 +152,21 @@ async def test_a_body_that_is_not_the_contracts_is_a_problem(http: httpx2.AsyncC
         assert answer.status_code in (400, 422)
         assert answer.headers["content-type"] == PROBLEM
         assert json.loads(answer.text)["detail"]
+
+
+async def test_lines_wait_while_the_index_is_behind_but_not_for_ever(
+    http: httpx2.AsyncClient, store: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_writes, "PATIENCE_S", 0.3)
+    looks, stored_at = list[int](), list[int]()
+
+    def crowding() -> bool:
+        looks.append(len(looks))
+        return len(looks) != 3
+
+    store.crowding, store.before_put = crowding, lambda: stored_at.append(len(looks))
+    answer = await put_lines(http, ndjson(*(row(f"i{number}") for number in range(1_500))))
+    assert answer.json()["created"] == 1_500
+    first, second = stored_at
+    assert first == 3
+    assert second >= 5

@@ -12,6 +12,7 @@ import pytest
 
 PROGRAM = """
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 from servicekit.app import Route, build
 from servicekit.metrics import HttpMetrics
@@ -25,6 +26,9 @@ async def slow() -> dict[str, int]:
     await asyncio.sleep(0.5)
     return {"slow": 1}
 
+async def frozen() -> dict[str, int]:
+    return {"objects": gc.get_freeze_count()}
+
 async def ready() -> None:
     pass
 
@@ -33,7 +37,7 @@ async def lifespan(app):
     yield
 
 def make(settings):
-    return build("encoder", settings, routes=[Route("GET", "/slow", slow)], statuses={}, ready=ready, lifespan=lifespan,
+    return build("encoder", settings, routes=[Route("GET", "/slow", slow), Route("GET", "/frozen", frozen)], statuses={}, ready=ready, lifespan=lifespan,
                  metrics=HttpMetrics("encoder"))
 
 serve("encoder", Settings, make)
@@ -58,6 +62,7 @@ def test_sigterm_turns_readiness_off_answers_what_is_in_flight_and_ends_with_sta
             except httpx2.TransportError:
                 assert process.poll() is None
                 time.sleep(0.05)
+        assert client.get("/frozen").json()["objects"] > 20_000  # which no collection of garbage looks at
         answers: list[int] = []
         asker = threading.Thread(target=lambda: answers.append(httpx2.get(f"http://127.0.0.1:{port}/slow").status_code))
         asker.start()

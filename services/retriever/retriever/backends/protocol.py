@@ -181,6 +181,10 @@ class Backend(Protocol):
     def check_fingerprint(self, fingerprint: str) -> None:
         """Raises FingerprintMismatch, naming this and the content space's fingerprint, when a put with it would be refused."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the next part of a bulk write had better wait a moment: what was written lies in memory and is not built into the index."""
+
     def put(self, fingerprint: str, items: Sequence[Item], embeddings: Floats) -> Written:
         """Adds or replaces `items`, and their vectors in every space of that fingerprint; vectors in other spaces stay as they are.
 

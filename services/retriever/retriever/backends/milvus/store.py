@@ -74,6 +74,11 @@ class Milvus:
     def generation(self) -> int:
         return self._registry.known.generation
 
+    @property
+    def crowded(self) -> bool:
+        """Milvus slows writers down itself."""
+        return False
+
     def reached(self, generation: int) -> bool:
         return self.generation >= generation or self._registry.current().generation >= generation
 
