@@ -6,12 +6,9 @@ the catalogue turns out to be further than it (the commit was done and then some
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from retriever import loading
 from retriever.answering import answer, check, state
@@ -36,39 +33,27 @@ from retriever.errors import (
     StorageFailed,
     VectorsMissing,
 )
-from retriever.items import Floats, Item, Rows
+from retriever.indexed import Indexed
+from retriever.items import Floats, Item
 from retriever.patching import patched
 from retriever.replay import Replay
 from retriever.retrieval import Answer, Question, retrieve
 from retriever.segments.store import SegmentStore
 from retriever.spaces import COLLABORATIVE, POPULAR, Upload
-from retriever.upkeep import Job, Lane, Seal, begun, due
 from retriever.uploaded import UploadState, state_of
 from retriever.view import View, check_same
 from retriever.writes import Writing, existing, first_unknown, last_of_each, named
 
-UNIT_TOLERANCE = 1e-3
-CROWDED_ROWS = 131_072
-"""Vectors in memory. Sealing keeps them at a third of that while an import has the machine to itself."""
 
-
-class Library:
+class Library(Indexed):
     """The items and spaces of one folder. `view` is replaced as a whole; take it once per request."""
 
     def __init__(self, path: Path, lenders: int, *, fsync: bool = True, kind: str = FIRST_KIND) -> None:
-        self.catalogue, self._lenders, self._kind = Catalogue(path, fsync=fsync), lenders, kind
+        super().__init__(Catalogue(path, fsync=fsync), SegmentStore(path.parent / "segments"))
+        self._lenders, self._kind = lenders, kind
         self._damage: StorageFailed | None = None
-        self.store = SegmentStore(path.parent / "segments")
-        self.merging: set[int] = set()
-        """Spaces that are to become one segment each; also in the catalogue, so that a restart goes on with it."""
         self.follows: str | None = None
         """Where the writes come from when this is a read replica, which takes no others."""
-        self.jobs: dict[Lane, Job] = {}
-        """What is being built, one job in each lane."""
-        self.poured = 0
-        """Vectors written since the start."""
-        self._killed: list[Rows] = []
-        """Versions that have died since the first of the jobs was begun."""
         self._next: View | None = None
         try:
             self.view = loading.load(self.catalogue, self.store, lenders)
@@ -95,11 +80,6 @@ class Library:
         return self.generation >= generation
 
     # writes
-
-    @property
-    def crowded(self) -> bool:
-        """See `backends.protocol.Backend.crowded`."""
-        return any(sum(map(len, space.memories)) > CROWDED_ROWS for space in self.view.spaces.values())
 
     def put(self, fingerprint: str, items: Sequence[Item], embeddings: Floats) -> Written:
         """See `backends.protocol.Backend.put`."""
@@ -215,13 +195,6 @@ class Library:
             self._show(writing, writing.cut_over(space))
         return self.generation
 
-    def merge(self, name: str) -> None:
-        """See `backends.protocol.Backend.merge`; the work is done by whoever runs the jobs."""
-        space = self.view.named(name).identity.space
-        self.merging.add(space)
-        with suppress(StorageFailed):  # on a full disk only a restart forgets it
-            self.catalogue.ask_merge(space)
-
     def spaces(self) -> list[SpaceState]:
         """All vector spaces by name."""
         return sorted((state(self.view, space) for space in self.view.spaces.values()), key=lambda one: one.name)
@@ -284,55 +257,6 @@ class Library:
         if self._damage is not None:
             raise self._damage
         check(self.view)
-
-    # the index, which jobs build aside
-
-    def due(self, *, poured: bool = False) -> list[Job]:
-        """What is to be built and is not under way, the most pressing first; `poured` while many rows are coming in."""
-        based = self.store.manifest.base is not None
-        return list(due(self.view, self.merging, self.jobs.values(), based=based, poured=poured))
-
-    def begin_job(self, *lanes: Lane, poured: bool = False) -> Job | None:
-        """What is most due in the free ones of `lanes` (all, when none is named), begun; None when nothing is."""
-        jobs = self.due(poured=poured)
-        job = next((job for job in jobs if job.lane not in self.jobs and (not lanes or job.lane in lanes)), None)
-        if job is not None:
-            self.begin(job)
-        elif not jobs and not self.jobs:
-            self._merged(*self.merging)
-        return job
-
-    def begin(self, job: Job) -> None:
-        """From now on what it shall seal takes no more vectors."""
-        if not self.jobs:
-            self._killed.clear()
-        self.jobs[job.lane], self.view = job, begun(self.view, job)
-
-    def end_job(self, job: Job, built: dict[str, Any] | None, opened: Any = None) -> None:
-        """Puts what was built in its place; None when the building failed, and then all stays as it is.
-
-        `opened` is what `job.opened` gave in another thread, so that no write waits while large files are hashed.
-        """
-        if self.jobs.get(job.lane) is not job:  # loaded anew meanwhile
-            if built is not None:
-                self.store.discard(job.files(built))
-            return
-        del self.jobs[job.lane]
-        if built is not None:
-            killed = np.concatenate([np.empty(0, np.int64), *self._killed])
-            try:
-                opened = opened or job.opened(self.store.folder, built)
-                self.view = job.installed(self.view, self.store, built, opened, killed)
-            finally:
-                self.store.discard(job.files(built))
-            if isinstance(job, Seal) and job.whole:
-                self._merged(job.identity.space)
-
-    def _merged(self, *spaces: int) -> None:
-        self.merging.difference_update(spaces)
-        for space in spaces:
-            with suppress(StorageFailed):  # asked for once more after the next start, it finds nothing to do
-                self.catalogue.merged(space)
 
     def _show(self, writing: Writing, view: View) -> None:
         """The view that is to be seen once the transaction is committed."""

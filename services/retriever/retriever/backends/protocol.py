@@ -183,7 +183,7 @@ class Backend(Protocol):
 
     @property
     def crowded(self) -> bool:
-        """Whether the next part of a bulk write had better wait a moment: what was written lies in memory and is not built into the index."""
+        """Whether the next part of a bulk write had better wait a moment: what was written still lies in memory."""
 
     def put(self, fingerprint: str, items: Sequence[Item], embeddings: Floats) -> Written:
         """Adds or replaces `items`, and their vectors in every space of that fingerprint; vectors in other spaces stay as they are.
