@@ -155,8 +155,9 @@ class _Pouring:
 
     async def _pause(self) -> None:
         """Lets the index catch up, but not for ever: it may be that nothing can be built just now, as on a full disk."""
-        until = asyncio.get_running_loop().time() + PATIENCE_S
-        while self.backend.crowded and asyncio.get_running_loop().time() < until:
+        for _ in range(round(PATIENCE_S / LOOK_EVERY_S)):
+            if not self.backend.crowded:
+                return
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def settle(self) -> None:
