@@ -37,8 +37,8 @@ async def lifespan(app):
     yield
 
 def make(settings):
-    return build("encoder", settings, routes=[Route("GET", "/slow", slow), Route("GET", "/frozen", frozen)], statuses={}, ready=ready, lifespan=lifespan,
-                 metrics=HttpMetrics("encoder"))
+    routes = [Route("GET", "/slow", slow), Route("GET", "/frozen", frozen)]
+    return build("encoder", settings, routes=routes, statuses={}, ready=ready, lifespan=lifespan, metrics=HttpMetrics("encoder"))
 
 serve("encoder", Settings, make)
 """
