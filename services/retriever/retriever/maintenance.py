@@ -21,8 +21,8 @@ WAIT_AFTER_FAILURE_S = (1, 5, 30, 60)
 """A disk that is full now is not tried again at once."""
 NICENESS: dict[Lane, int] = {"quick": 5, "long": 15, "base": 15}
 """What waits to be sealed is scanned by every search, so it is not kept waiting for long."""
-POURED_PER_S = 5_000
-"""Vectors; more are an import, which is not slowed down by building graphs."""
+POURED_PER_S, POURED_FOR_S = 5_000, 5.0
+"""Vectors; more are an import, which is not slowed down by building graphs. It is taken to go on for so long, for bodies have gaps."""
 REST_AFTER_S = 10.0
 """A child with nothing to do ends, for it keeps the memory that its largest job took."""
 LOG = logs.get(__name__)
@@ -75,6 +75,7 @@ class _Upkeep:
     lane: Lane
     _poured: int = 0
     _looked: float = 0.0
+    _poured_until: float = 0.0
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -114,7 +115,9 @@ class _Upkeep:
         now, poured = time.monotonic(), library.poured
         pace = (poured - self._poured) / max(now - self._looked, LOOK_EVERY_S)
         self._looked, self._poured = now, poured
-        return pace > POURED_PER_S
+        if pace > POURED_PER_S:
+            self._poured_until = now + POURED_FOR_S
+        return now < self._poured_until
 
     async def _done(self, job: Job, library: Library) -> bool:
         started = time.perf_counter()
