@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from retriever.errors import Overloaded
 
-EACH, EACH_WHEN_PRESSED = 4, 2
+EACH, EACH_WHEN_PRESSED = 4, 3
 """Searches a thread that are admitted at once, the one that it works on included."""
 PRESSED = 0.5
 """Share of refused callers from which on the queue is the shorter one."""
