@@ -18,6 +18,8 @@ from servicekit.deadline import HEADER as DEADLINE_HEADER
 from servicekit.deadline import Deadline
 
 JSON = {"content-type": "application/json"}
+NAMES_KEPT_S = 1
+"""A service that was started again may have another address, and its old one may be another service's."""
 
 
 class ServiceError(Exception):
@@ -85,6 +87,10 @@ async def connections(limit: int = 256, *, kept: bool = True) -> AsyncIterator[a
     Not `kept`, each call opens its own: a busy pool else never reaches a replica that joined later, where the server does not close now
     and then, as ours do.
     """
-    options: dict[str, Any] = {"limit": limit, "use_dns_cache": True, **({"keepalive_timeout": 60} if kept else {"force_close": True})}
+    options: dict[str, Any] = {
+        "limit": limit,
+        "ttl_dns_cache": NAMES_KEPT_S,
+        **({"keepalive_timeout": 60} if kept else {"force_close": True}),
+    }
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(**options), timeout=aiohttp.ClientTimeout(total=None)) as session:
         yield session
