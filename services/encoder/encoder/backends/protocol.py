@@ -1,27 +1,70 @@
 """The protocol every backend keeps, and the opener that picks one by setting. Knows no model."""
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence, Sized
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoder.fingerprint import Identity
+from encoder.ladder import Ladder
 from encoder.settings import Settings
 
 ObserveRun = Callable[[int, int], None]
 """Told of every model run: how many tokens it embedded, and over how many positions (tokens and padding)."""
 
 
+class Passage(Sized, Protocol):
+    """A text as the model takes it; its length is its number of tokens, at least one and at most `identity.max_tokens`."""
+
+
 class Backend(Protocol):
-    """Embeds passages; `embed` is called from several threads at once."""
+    """Embeds passages. `tokenise` and `run` are called from several threads at once."""
 
     @property
     def identity(self) -> Identity: ...
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit-length float32 `(len(texts), identity.dimension)`, row by row in the order of `texts`."""
+    @property
+    def ladder(self) -> Ladder:
+        """What `run` is best given at once."""
         ...
+
+    def tokenise(self, text: str) -> Any:
+        """The `Passage` of one text, prefix and special tokens included, cut at the model's limit; on the calling thread alone."""
+        ...
+
+    def run(self, passages: Sequence[Any]) -> NDArray[np.float32]:
+        """Unit-length float32 `(len(passages), identity.dimension)` in their order, by one run on the calling thread.
+
+        Any number of any lengths is taken; `ladder` says what is quick.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the device; `run` is not called any more."""
+        ...
+
+
+def embed(backend: Backend, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Unit-length float32 `(len(texts), dimension)` in order, in batches as the backend's ladder has them; for jobs and checks."""
+    passages = [backend.tokenise(text) for text in texts]
+    embeddings = np.empty((len(texts), backend.identity.dimension), np.float32)
+    for chosen in batches([len(passage) for passage in passages], backend.ladder):
+        embeddings[chosen] = backend.run([passages[index] for index in chosen])
+    return embeddings
+
+
+def batches(lengths: Sequence[int], ladder: Ladder) -> list[list[int]]:
+    """Indices of passages of these lengths that are run together, by step of the ladder."""
+    made: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        last = [lengths[other] for other in made[-1]] if made else []
+        alike = bool(last) and ladder.step(last[0]) == ladder.step(lengths[index])
+        if alike and ladder.fits(last, lengths[index]):
+            made[-1].append(index)
+        else:
+            made.append([index])
+    return made
 
 
 def open_backend(settings: Settings, observe: ObserveRun = lambda tokens, positions: None) -> Backend:
