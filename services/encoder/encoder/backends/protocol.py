@@ -1,6 +1,7 @@
 """The protocol every backend keeps, and the opener that picks one by setting. Knows no model."""
 
 from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +44,23 @@ class Backend(Protocol):
     def close(self) -> None:
         """Frees the device; `run` is not called any more."""
         ...
+
+
+@dataclass(frozen=True)
+class Goldens:
+    """What the model gave when it was prepared; readiness compares what it gives now."""
+
+    texts: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+    """Unit-length `(len(texts), identity.dimension)`."""
+    tolerance: float
+    """How far below 1 the cosine of an embedding to its golden one may be."""
+
+
+def goldens(backend: Backend) -> Goldens | None:
+    """The goldens of a backend whose model has them, told by its method `goldens()`; backends need not have that method."""
+    told: Callable[[], Goldens | None] | None = getattr(backend, "goldens", None)
+    return told() if told else None
 
 
 def embed(backend: Backend, texts: Sequence[str]) -> NDArray[np.float32]:
