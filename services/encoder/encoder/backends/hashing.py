@@ -8,6 +8,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 
 from encoder.backends.protocol import ObserveRun
 from encoder.fingerprint import Identity
+from encoder.ladder import Ladder
 
 RECIPE = "words 1, word pairs 0.5, character 3- and 4-grams 0.7 per word; NFKC, case-folded; BLAKE2b; v1"
 PAIR_WEIGHT, GRAMS_WEIGHT = 0.5, 0.7
 GRAM_LENGTHS = (3, 4)
 DEFAULT_MAX_WORDS = 256
+BATCH_TEXTS, BATCH_WORDS = 32, 4096
+"""Of a batch at most. Nothing is gained by a larger one, and a short request would wait for it."""
 _WORD = re.compile(r"\w+")
 
 
@@ -42,6 +46,17 @@ def _features(words: Sequence[str]) -> Iterator[tuple[str, float]]:
         yield f"p:{first} {second}", PAIR_WEIGHT
 
 
+@dataclass(frozen=True)
+class Words:
+    """A text as it is hashed; as long as it has words, but never of no length."""
+
+    text: str
+    words: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return max(1, len(self.words))
+
+
 class HashingBackend:
     """Deterministic embeddings without a model: texts that share words or word parts are near each other."""
 
@@ -58,22 +73,30 @@ class HashingBackend:
             max_tokens=self._max_words,
             backend="hashing",
         )
+        self.ladder = Ladder((self._max_words,), BATCH_TEXTS, BATCH_WORDS)
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit-length float32 `(len(texts), dimension)`."""
-        embeddings = np.zeros((len(texts), self._dimension), np.float64)
-        for row, text in zip(embeddings, texts, strict=True):
-            self._fill(row, unicodedata.normalize("NFKC", self._prefix + text).casefold())
+    def tokenise(self, text: str) -> Words:
+        """The words of the text and its prefix, normalised and cut at the limit."""
+        normalised = unicodedata.normalize("NFKC", self._prefix + text).casefold()
+        return Words(normalised, tuple(_WORD.findall(normalised)[: self._max_words]))
+
+    def run(self, passages: Sequence[Words]) -> NDArray[np.float32]:
+        """Unit-length float32 `(len(passages), dimension)`."""
+        embeddings = np.zeros((len(passages), self._dimension), np.float64)
+        for row, passage in zip(embeddings, passages, strict=True):
+            self._fill(row, passage)
         embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+        tokens = sum(map(len, passages))
+        self._observe(tokens, tokens)
         return embeddings.astype(np.float32)
 
-    def _fill(self, row: NDArray[np.float64], text: str) -> None:
-        words = _WORD.findall(text)[: self._max_words]
-        for feature, weight in _features(words):
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _fill(self, row: NDArray[np.float64], passage: Words) -> None:
+        for feature, weight in _features(passage.words):
             number, sign = _place(feature)
             row[number % self._dimension] += sign * weight
-        if words:
-            self._observe(len(words), len(words))
         if not row.any():  # no words, or signs that cancelled out: the text as a whole is its only feature
-            number, sign = _place(f"t:{text}")
+            number, sign = _place(f"t:{passage.text}")
             row[number % self._dimension] = sign
