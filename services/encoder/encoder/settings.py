@@ -17,8 +17,19 @@ class Settings(ServiceSettings):
     max_json_bytes: int = Field(
         default=8 * 2**20, ge=1024, description="Largest JSON body, in bytes (256 long texts are one); a larger one is answered 413."
     )
-    backend: Literal["onnx", "hashing"] = Field(default="onnx", description="What makes the embeddings: `onnx` or `hashing`.")
-    model: str = Field(default="minilm", min_length=1, description="For `onnx`: `minilm`, or the path of a Hugging Face model folder.")
+    backend: Literal["onnx", "torch", "neuron", "hashing"] = Field(
+        default="onnx", description="What makes the embeddings: `onnx`, `torch`, `neuron` or `hashing`."
+    )
+    device: str = Field(
+        default="cpu/fp32",
+        pattern="^(cpu|cuda|inf2|trn1|trn1n|trn2)/(fp32|bf16)$",
+        description="What `torch` (cpu, cuda) and `neuron` (inf2, trn1, trn1n, trn2) compute on and in which precision, as `cuda/bf16`.",
+    )
+    model: str = Field(
+        default="minilm",
+        min_length=1,
+        description="`minilm`, or the path of a Hugging Face model folder; for `neuron` the path of the compiled model.",
+    )
     weights_sha256: str = Field(
         default="",
         pattern="^([0-9a-f]{64})?$",
