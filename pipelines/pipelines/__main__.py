@@ -8,6 +8,8 @@ from pipelines import bootstrap, check, demo, jobs, move_catalogue
 from pipelines.api import Api, ApiRefused
 from pipelines.bootstrap import SourceMissing
 from pipelines.check import CheckFailed
+from pipelines.embed import command as embed
+from pipelines.embed.faults import EmbedFailed
 from pipelines.ending import ended_by_signals
 from pipelines.evaluate import run as evaluate
 from pipelines.importer import ImportIncomplete
@@ -43,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     move.add_argument("--from", dest="source", required=True, help="the retriever to read, such as http://127.0.0.1:8003")
     move.add_argument("--to", dest="target", required=True, help="the retriever to fill")
     move.add_argument("--kind", help="kind of index of the filled spaces; each space's own when left out")
+    embed.add_options(
+        commands.add_parser("embed", help="embed a catalogue in NDJSON or Parquet into one file; goes on where it was cut off")
+    )
     plan.add_options(commands.add_parser("plan", help="what a load needs on EKS and what that costs; asks no cloud"))
     return parser
 
@@ -56,6 +61,7 @@ def main() -> None:
     except (
         ApiRefused,
         CheckFailed,
+        EmbedFailed,
         ImportIncomplete,
         MoveIncomplete,
         NotReady,
@@ -82,6 +88,8 @@ def _run(chosen: argparse.Namespace) -> None:
     elif chosen.job == "move-catalogue":
         with Retriever(chosen.source) as source, Retriever(chosen.target) as target:
             print(f"Arrived: {move_catalogue.run(source, target, chosen.kind)}")
+    elif chosen.job == "embed":
+        embed.run(chosen)
     elif chosen.job == "plan":
         plan.run(chosen)
     else:

@@ -1,0 +1,1 @@
+"""Embeds a catalogue in a file through the encoder's service, resumably."""
