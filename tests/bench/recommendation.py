@@ -21,7 +21,7 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from encoder.backends.protocol import open_backend
+from encoder.backends.protocol import embed, open_backend
 from encoder.settings import Settings as EncoderSettings
 from pipelines import demo
 from pipelines.api import Api
@@ -88,7 +88,7 @@ def measure(suite: Suite, count: int, folder: Path) -> None:
 
         for interest in asked[count:]:
             answer = recommend(interest)
-            search(backend.embed([interest]), [interest])
+            search(embed(backend, [interest]), [interest])
         before = {service: cpu_seconds(suite, service) for service in SERVICES}
         new, again, encode, encode_all, found = [], [], [], [], []
         for interest in asked[:count]:

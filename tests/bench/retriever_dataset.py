@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.backends.protocol import open_backend
+from encoder.backends.protocol import embed, open_backend
 from encoder.settings import Settings as EncoderSettings
 from pipelines import sample
 
@@ -59,7 +59,7 @@ def real_vectors(state: Path) -> Floats:
     if not path.exists():
         texts = passages()
         backend = open_backend(EncoderSettings(state_dir=state / "encoder", threads=1))
-        np.save(path, np.concatenate([backend.embed(texts[start : start + 64]) for start in range(0, len(texts), 64)]))
+        np.save(path, embed(backend, texts))
     real: Floats = np.load(path)
     return real
 
