@@ -96,8 +96,8 @@ def measure(suite: Suite, count: int, folder: Path) -> None:
             new.append(milliseconds)
             again.append(timed(partial(recommend, interest))[0])
             labels = [interest, *(topic["text"] for topic in answer["topics"])]
-            encode.append(timed(partial(backend.embed, [interest]))[0])
-            milliseconds, embeddings = timed(partial(backend.embed, labels))
+            encode.append(timed(partial(embed, backend, [interest]))[0])
+            milliseconds, embeddings = timed(partial(embed, backend, labels))
             encode_all.append(milliseconds)
             found.append(timed(partial(search, embeddings, labels))[0])
         spent = {service: (cpu_seconds(suite, service) - before[service]) / (2 * count) * 1_000 for service in SERVICES}
