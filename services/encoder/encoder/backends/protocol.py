@@ -7,12 +7,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from encoder.errors import ModelUnsupported
 from encoder.fingerprint import Identity
 from encoder.ladder import Ladder
 from encoder.settings import Settings
 
 ObserveRun = Callable[[int, int], None]
 """Told of every model run: how many tokens it embedded, and over how many positions (tokens and padding)."""
+
+REMEDIES = {"torch": "install torch and transformers", "neuron": "use an image that has the AWS Neuron SDK"}
+"""By backend: what to do where its packages are not installed."""
 
 
 class Passage(Sized, Protocol):
@@ -91,6 +95,27 @@ def open_backend(settings: Settings, observe: ObserveRun = lambda tokens, positi
         from encoder.backends.hashing import HashingBackend
 
         return HashingBackend(settings.hashing_dimension, settings.max_tokens, settings.prefix, observe)
+    if settings.backend in REMEDIES:
+        return _open_on_device(settings, observe)
+    if settings.device != "cpu/fp32":
+        raise ModelUnsupported(f"ENCODER_DEVICE is {settings.device}, but onnx computes on the CPU; leave it out or set ENCODER_BACKEND=torch.")
     from encoder.backends.onnx import OnnxBackend  # here, so that `hashing` runs where onnxruntime is not installed
 
     return OnnxBackend(settings, observe)
+
+
+def _open_on_device(settings: Settings, observe: ObserveRun) -> Backend:
+    """The backends whose packages the default install has not."""
+    try:
+        if settings.backend == "torch":
+            from encoder.backends.torch import TorchBackend
+
+            return TorchBackend(settings, observe)
+        from encoder.backends.neuron import NeuronBackend
+        from encoder.backends.neuron_runtime import Runtime
+
+        return NeuronBackend(settings, observe, Runtime())
+    except ModuleNotFoundError as missing:
+        raise ModelUnsupported(
+            f"ENCODER_BACKEND is {settings.backend}, but the package {missing.name} is not installed; {REMEDIES[settings.backend]}."
+        ) from missing
