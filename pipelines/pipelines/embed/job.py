@@ -26,7 +26,7 @@ Embedded = tuple[list[Passage], NDArray[np.float32]]
 class Pace:
     """Passages of a request, requests in flight, and rows of a part: what a kill costs at most."""
 
-    batch: int = 64
+    batch: int = 32
     in_flight: int = 8
     part_rows: int = 8_192
 
