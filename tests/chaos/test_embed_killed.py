@@ -128,11 +128,11 @@ async def test_a_changed_fingerprint_ends_the_job_with_status_1_and_one_line(fak
 
 
 async def test_without_an_address_an_encoder_is_started_and_stopped_again(source: Path, tmp_path: Path) -> None:
-    process = await started(source, "--state", str(tmp_path / "state"), ENCODER_BACKEND="hashing", ENCODER_HASHING_DIMENSION="64")
+    process = await started(source, "--state", str(tmp_path / "state"), ENCODER_BACKEND="hashing")
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()
-    assert f"{ROWS:,} embeddings of 64 numbers, hashing/" in said.decode()
+    assert f"{ROWS:,} embeddings of 384 numbers, hashing/" in said.decode()
     with np.load(source.with_name("out.npz")) as out:
         np.testing.assert_allclose(np.linalg.norm(out["embeddings"], axis=1), 1, atol=1e-5)
-        assert out["embeddings"].shape == (ROWS, 64)
+        assert out["embeddings"].shape == (ROWS, 384)
     assert '"service_stopped"' in (tmp_path / "state" / "logs" / "encoder.log").read_text()

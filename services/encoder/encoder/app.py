@@ -7,10 +7,11 @@ from fastapi import FastAPI
 
 from encoder import cpus
 from encoder.api import ROUTES, STATUSES
-from encoder.backends.protocol import Backend, open_backend
+from encoder.backends.protocol import Backend, goldens, open_backend
 from encoder.batching import Batcher
 from encoder.errors import ModelFault
 from encoder.metrics import EncoderMetrics
+from encoder.readiness import Readiness
 from encoder.settings import Settings
 from servicekit import app as servicekit_app
 
@@ -30,19 +31,22 @@ def assemble(settings: Settings, backend: Backend, metrics: EncoderMetrics) -> F
     batcher = Batcher(
         backend,
         threads=settings.threads or cpus.available(),
-        batch_texts=settings.batch_texts,
-        max_queued_texts=settings.max_queued_texts,
+        max_queued_tokens=settings.max_queued_tokens,
+        recent_bytes=settings.recent_bytes,
         metrics=metrics,
     )
+    known = goldens(backend)
+    readiness = Readiness(batcher, known)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.batcher, app.state.identity, app.state.deadline_ms = batcher, backend.identity, settings.deadline_ms
+        app.state.batcher, app.state.identity, app.state.ladder = batcher, backend.identity, backend.ladder
+        app.state.deadline_ms, app.state.golden_passages = settings.deadline_ms, len(known.texts) if known else 0
         try:
             yield
         finally:
             batcher.close()
 
     return servicekit_app.build(
-        "encoder", settings, routes=ROUTES, statuses=STATUSES, ready=batcher.check, lifespan=lifespan, metrics=metrics
+        "encoder", settings, routes=ROUTES, statuses=STATUSES, ready=readiness.check, lifespan=lifespan, metrics=metrics
     )

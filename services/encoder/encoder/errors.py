@@ -7,7 +7,10 @@ EncoderError
 │   └── ModelUnsupported    an architecture or option that no graph is written for
 ├── Overloaded              refused at admission, nothing started
 ├── DeadlinePassed          the deadline came before the embeddings
-└── EmbeddingBroken         the model failed on these passages, or gave something that is no embedding
+├── EmbeddingBroken         the model failed on these passages, or gave something that is no embedding
+├── EmbeddingsChanged       the model does not give what it gave when it was prepared
+├── ModelUnknown            another model was asked for than the one that is served
+└── DimensionUnsupported    embeddings were asked for that are shorter or longer than the model's may be
 """
 
 
@@ -41,3 +44,15 @@ class DeadlinePassed(EncoderError):
 
 class EmbeddingBroken(EncoderError):
     """The model failed on these passages, or gave something that is no embedding."""
+
+
+class EmbeddingsChanged(EncoderError):
+    """The model does not give what it gave when it was prepared."""
+
+
+class ModelUnknown(EncoderError):
+    """Another model was asked for than the one that is served."""
+
+
+class DimensionUnsupported(EncoderError):
+    """Embeddings were asked for that are shorter or longer than the model's may be."""

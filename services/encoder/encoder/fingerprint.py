@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class Identity:
     max_tokens: int
     backend: str = field(compare=False)
     """What runs the model; no part of the fingerprint, because the same model in the same precision gives the same embeddings."""
+    dimensions: tuple[int, ...] = field(default=(), compare=False)
+    """Fewer numbers that an embedding may be cut to, where the model was trained for that (Kusupati et al., "Matryoshka Representation
+    Learning", 2022). They change no embedding of the whole length, so they are no part of the fingerprint."""
 
     @property
     def fingerprint(self) -> str:
@@ -28,3 +32,9 @@ class Identity:
         readable = f"{name}/{self.precision}/{self.pooling}/{self.normalisation}/{self.dimension}/{self.max_tokens}"
         whole = hashlib.sha256("\x1f".join((readable, self.weights, self.prefix)).encode()).hexdigest()
         return f"{readable}/{whole[:12]}"
+
+    def cut(self, dimension: int) -> Self:
+        """The identity of the space of this one's first `dimension` numbers, normalised again: a space of its own."""
+        if dimension == self.dimension:
+            return self
+        return replace(self, dimension=dimension, normalisation=f"{self.normalisation}-of-{self.dimension}", dimensions=())

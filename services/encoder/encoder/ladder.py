@@ -28,7 +28,7 @@ class Ladder:
 def geometric(longest: int, texts: int, positions: int, ratio: float = 1.25, least: int = 8) -> Ladder:
     """Steps that grow by `ratio`: within one at most a fifth of a batch is padding."""
     lengths, step = [], float(least)
-    while step < longest:
+    while round(step) < longest:
         lengths.append(round(step))
         step *= ratio
     return Ladder((*lengths, longest), texts, positions)

@@ -39,13 +39,15 @@ class Settings(ServiceSettings):
     max_tokens: int = Field(
         default=0, ge=0, le=8192, description="Tokens at which a passage is cut; 0 takes the model's own limit, else 256."
     )
-    hashing_dimension: int = Field(default=384, ge=32, le=4096, description="For `hashing`: numbers per embedding.")
     threads: int = Field(
         default=0, ge=0, le=256, description="Batches embedded at once, one thread each; 0 takes the CPUs this process may use."
     )
     batch_texts: int = Field(default=8, ge=1, le=256, description="Passages per batch at most.")
-    max_queued_texts: int = Field(
-        default=4096, ge=256, description="Passages accepted and not yet answered; a request beyond is answered 429 with Retry-After."
+    max_queued_tokens: int = Field(
+        default=32_768, ge=256, description="Tokens accepted and not yet answered; while as many are held, requests are answered 429."
+    )
+    recent_bytes: int = Field(
+        default=32 * 2**20, ge=0, le=2**34, description="Memory for embeddings of recent passages, in bytes; 0 keeps none."
     )
     deadline_ms: float = Field(
         default=30_000, gt=0, le=600_000, description="Milliseconds a request without the header x-deadline-ms may take."

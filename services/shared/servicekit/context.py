@@ -25,5 +25,10 @@ def stage(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if (timings := stage_timings.get()) is not None:
-            timings[name] = timings.get(name, 0.0) + (time.perf_counter() - started) * 1_000
+        spent(name, time.perf_counter() - started)
+
+
+def spent(name: str, seconds: float) -> None:
+    """Adds time that was measured elsewhere, such as in a thread, to the request's timings."""
+    if (timings := stage_timings.get()) is not None:
+        timings[name] = timings.get(name, 0.0) + seconds * 1_000

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from encoder.backends.hashing import HashingBackend
 from encoder.backends.onnx import OnnxBackend
 from encoder.backends.protocol import open_backend
+from encoder.ladder import Ladder
 from encoder.settings import Settings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "encoder"
@@ -82,25 +84,53 @@ def minilm(tmp_path_factory: pytest.TempPathFactory) -> OnnxBackend:
     return backend
 
 
+@dataclass(frozen=True)
+class Steered:
+    """A passage whose text tests can read; as long as it has words."""
+
+    text: str
+    words: Any
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
 class SteeredBackend:
     """A backend that tests hold back and break: it embeds by hashing, but waits for `gate` and fails on marked passages."""
 
     def __init__(self) -> None:
         self._hashing = HashingBackend(32, 0, "", lambda tokens, positions: None)
-        self.identity = self._hashing.identity
+        self.identity = replace(self._hashing.identity, dimensions=(8, 16))
+        self.ladder = Ladder((1, 2, 4, 8, 16, 32, 64, 128, 256), texts=4, positions=4096)
         self.gate = threading.Event()
         self.gate.set()
         self.batches: list[list[str]] = []
+        self.tokenised: list[str] = []
+        self.closed = False
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        self.batches.append(list(texts))
+    def tokenise(self, text: str) -> Steered:
+        self.tokenised.append(text)
+        if "untokenisable" in text:
+            raise RuntimeError("the tokeniser gave up")
+        return Steered(text, self._hashing.tokenise(text))
+
+    def run(self, passages: Sequence[Steered]) -> NDArray[np.float32]:
+        texts = [passage.text for passage in passages]
+        self.batches.append(texts)
         assert self.gate.wait(10)
         if any("explode" in text for text in texts):
             raise RuntimeError("the runtime gave up")
-        embeddings = self._hashing.embed(texts)
+        embeddings = self.expected(texts)
         embeddings[["nan" in text for text in texts]] = np.nan
         embeddings[["short" in text for text in texts]] *= 0.5
         return embeddings
+
+    def close(self) -> None:
+        self.closed = True
+
+    def expected(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """What the embeddings of these texts are; nothing is noted."""
+        return self._hashing.run([self._hashing.tokenise(text) for text in texts])
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ async def test_the_built_application_embeds_with_the_model_of_the_setting(t5: Pa
     [
         ({"ENCODER_MODEL": "no-such-folder"}, "encoder: FileMissing: The model folder no-such-folder is not there; set ENCODER_MODEL"),
         ({"ENCODER_WEIGHTS_SHA256": "0" * 64}, "encoder: FileDamaged: "),
-        ({"ENCODER_BACKEND": "magic"}, "ENCODER_BACKEND: Input should be 'onnx' or 'hashing' (got 'magic')"),
+        ({"ENCODER_BACKEND": "magic"}, "ENCODER_BACKEND: Input should be 'onnx', "),
     ],
 )
 def test_a_model_that_can_not_be_opened_ends_the_process_with_one_line(settings: dict[str, str], telling: str, tmp_path: Path) -> None:

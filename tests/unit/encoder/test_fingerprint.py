@@ -37,3 +37,7 @@ def test_what_runs_the_model_does_not_change_the_fingerprint() -> None:
 
 def test_a_fingerprint_can_stand_in_a_header() -> None:
     assert replace(IDENTITY, model="módel name/1").fingerprint.startswith("m-del-name-1/fp32/")
+
+
+def test_what_it_may_be_cut_to_does_not_change_the_fingerprint() -> None:
+    assert replace(IDENTITY, dimensions=(64, 128)).fingerprint == IDENTITY.fingerprint

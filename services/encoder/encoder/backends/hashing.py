@@ -23,6 +23,8 @@ RECIPE = "words 1, word pairs 0.5, character 3- and 4-grams 0.7 per word; NFKC, 
 PAIR_WEIGHT, GRAMS_WEIGHT = 0.5, 0.7
 GRAM_LENGTHS = (3, 4)
 DEFAULT_MAX_WORDS = 256
+DIMENSION = 384
+"""Of the service's embeddings."""
 BATCH_TEXTS, BATCH_WORDS = 32, 4096
 """Of a batch at most. Nothing is gained by a larger one, and a short request would wait for it."""
 _WORD = re.compile(r"\w+")

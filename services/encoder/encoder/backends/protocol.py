@@ -92,13 +92,15 @@ def batches(lengths: Sequence[int], ladder: Ladder) -> list[list[int]]:
 def open_backend(settings: Settings, observe: ObserveRun = lambda tokens, positions: None) -> Backend:
     """The backend that `settings.backend` names; raises `ModelFault` when its model can not be opened."""
     if settings.backend == "hashing":
-        from encoder.backends.hashing import HashingBackend
+        from encoder.backends.hashing import DIMENSION, HashingBackend
 
-        return HashingBackend(settings.hashing_dimension, settings.max_tokens, settings.prefix, observe)
+        return HashingBackend(DIMENSION, settings.max_tokens, settings.prefix, observe)
     if settings.backend in REMEDIES:
         return _open_on_device(settings, observe)
     if settings.device != "cpu/fp32":
-        raise ModelUnsupported(f"ENCODER_DEVICE is {settings.device}, but onnx computes on the CPU; leave it out or set ENCODER_BACKEND=torch.")
+        raise ModelUnsupported(
+            f"ENCODER_DEVICE is {settings.device}, but onnx computes on the CPU; leave it out or set ENCODER_BACKEND=torch."
+        )
     from encoder.backends.onnx import OnnxBackend  # here, so that `hashing` runs where onnxruntime is not installed
 
     return OnnxBackend(settings, observe)
