@@ -1,6 +1,7 @@
 """Embeds with PyTorch on a CPU or a CUDA device, in fp32 or bf16. Knows nothing of architectures or requests."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -8,19 +9,19 @@ import torch
 from numpy.typing import NDArray
 
 from encoder.backends import torch_model
+from encoder.backends.building import identify
 from encoder.backends.folder import open_folder
 from encoder.backends.passages import Reader, limit
 from encoder.backends.protocol import ObserveRun
 from encoder.canary import CANARY, unusable
 from encoder.errors import FileDamaged, ModelUnsupported
-from encoder.fingerprint import Identity
 from encoder.ladder import Ladder, geometric
 from encoder.settings import Settings
 from servicekit import logs
 
 LOG = logs.get(__name__)
-CPU_POSITIONS = 8192
-"""Tokens and padding in one run at most; attention's memory grows with it times the length."""
+CPU_POSITIONS = 256
+"""Tokens and padding in one run: on one CPU core a batch costs what its passages cost alone, and whoever comes next waits for it."""
 CUDA_TEXTS, CUDA_POSITIONS = 256, 32_768
 """A GPU is filled by many texts at once, and its memory bounds them."""
 
@@ -37,21 +38,10 @@ class TorchBackend:
         folder = open_folder(settings.model, settings.weights_sha256)
         max_tokens = limit(folder, settings.max_tokens)
         precision = settings.device.partition("/")[2]
-        module, dimension = torch_model.load(folder, precision)
-        self._module = module.to(self._device)
+        self._module = torch_model.load(folder, precision).to(self._device)
         self._reader, self._observe = Reader.of(folder, max_tokens, settings.prefix), observe
         self.ladder = cuda_ladder(max_tokens) if self._cuda else geometric(max_tokens, settings.batch_texts, CPU_POSITIONS)
-        self.identity = Identity(
-            model=folder.name,
-            weights=folder.digest,
-            precision=precision,
-            pooling=folder.pooling,
-            normalisation="l2",
-            prefix=settings.prefix,
-            dimension=dimension,
-            max_tokens=max_tokens,
-            backend="torch",
-        )
+        self.identity = replace(identify(folder, settings.prefix, max_tokens), precision=precision, backend="torch")
         if unusable(self.run([self.tokenise(CANARY)]))[0]:
             raise FileDamaged(f"The model in {folder.root} gives no finite unit-length embedding; fetch its weights again.")
         seconds = round(perf_counter() - started, 2)

@@ -58,15 +58,14 @@ class Embedder(torch.nn.Module):
         return torch.nn.functional.normalize(self.projections(pooled), dim=1)
 
 
-def load(folder: ModelFolder, precision: str, attention: Literal["sdpa", "eager"] = "sdpa") -> tuple[Embedder, int]:
-    """The module on the CPU in `fp32` or `bf16`, and the dimension of its embeddings; raises `FileDamaged` and `ModelUnsupported`."""
+def load(folder: ModelFolder, precision: str, attention: Literal["sdpa", "eager"] = "sdpa") -> Embedder:
+    """The module, on the CPU, in `fp32` or `bf16`; raises `FileDamaged` and `ModelUnsupported`."""
     kind, projections = str(folder.config["model_type"]), folder.projections()
-    chosen = architecture(folder)
+    architecture(folder)  # refuses what is unknown
     encoder = _encoder(folder, kind, DTYPES[precision], attention)
     first = None if kind in T5_KINDS else bert.first_position(folder.config)
-    dimension = len(projections[-1].weight) if projections else int(folder.config[chosen.width_key])
     layers = torch.nn.Sequential(*(layer for projection in projections for layer in _dense(projection)))
-    return Embedder(encoder, folder.pooling, layers, first).eval().requires_grad_(False), dimension
+    return Embedder(encoder, folder.pooling, layers, first).eval().requires_grad_(False)
 
 
 def _encoder(folder: ModelFolder, kind: str, dtype: torch.dtype, attention: str) -> torch.nn.Module:
