@@ -8,6 +8,7 @@ from pipelines import bootstrap, check, demo, jobs, move_catalogue
 from pipelines.api import Api, ApiRefused
 from pipelines.bootstrap import SourceMissing
 from pipelines.check import CheckFailed
+from pipelines.distil import command as distil
 from pipelines.embed import command as embed
 from pipelines.embed.faults import EmbedFailed
 from pipelines.ending import ended_by_signals
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_options(
         commands.add_parser("embed", help="embed a catalogue in NDJSON or Parquet into one file; goes on where it was cut off")
     )
+    distil.add_options(commands.add_parser("distil", help="train the encoder's small T5 on generated texts; needs torch and transformers"))
     plan.add_options(commands.add_parser("plan", help="what a load needs on EKS and what that costs; asks no cloud"))
     return parser
 
@@ -90,6 +92,8 @@ def _run(chosen: argparse.Namespace) -> None:
             print(f"Arrived: {move_catalogue.run(source, target, chosen.kind)}")
     elif chosen.job == "embed":
         embed.run(chosen)
+    elif chosen.job == "distil":
+        distil.run(chosen)
     elif chosen.job == "plan":
         plan.run(chosen)
     else:
