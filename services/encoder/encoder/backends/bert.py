@@ -5,7 +5,7 @@ from typing import Any
 
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.graph import INPUT_IDS, GraphWriter
-from encoder.backends.layers import Heads, activation, attention, layer_norm, linear, padding_bias
+from encoder.backends.layers import Heads, activation, attention, layer_norm, linear, lookup
 from encoder.errors import ModelUnsupported
 
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -32,23 +32,23 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
         return layer_norm(graph, x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], epsilon)
 
     def project(x: str, name: str) -> str:
-        return linear(graph, x, tensors[f"{name}.weight"], tensors[f"{name}.bias"])
+        return linear(graph, x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], name)
 
     # a passage is one segment, so the embedding of segment 0 belongs to every position
     places = tensors["embeddings.position_embeddings.weight"][first_position(config) :]
     places = places + tensors["embeddings.token_type_embeddings.weight"][0]
     length = graph.node("Shape", INPUT_IDS, start=1, end=2)
-    words = graph.node("Gather", graph.weight(tensors[WORD_EMBEDDINGS]), INPUT_IDS)
+    words = lookup(graph, tensors[WORD_EMBEDDINGS], INPUT_IDS)
     hidden = graph.node("Add", words, graph.node("Slice", graph.weight(places), graph.integers(0), length, graph.integers(0)))
     hidden = norm(hidden, "embeddings.LayerNorm")
 
-    bias, count = padding_bias(graph), int(config["num_attention_heads"])
+    count = int(config["num_attention_heads"])
     width = int(config["hidden_size"]) // count
     heads = Heads(count, width, width**-0.5)
     for layer in range(int(config["num_hidden_layers"])):
         name = f"encoder.layer.{layer}"
         query, key, value = (project(hidden, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
-        mixed = project(attention(graph, query, key, value, bias, heads), f"{name}.attention.output.dense")
+        mixed = project(attention(graph, query, key, value, "", heads), f"{name}.attention.output.dense")
         hidden = norm(graph.node("Add", hidden, mixed), f"{name}.attention.output.LayerNorm")
         inner = activation(graph, project(hidden, f"{name}.intermediate.dense"), config["hidden_act"])
         hidden = norm(graph.node("Add", hidden, project(inner, f"{name}.output.dense")), f"{name}.output.LayerNorm")

@@ -14,11 +14,12 @@ from typing import Any
 from encoder.backends import bert, t5
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.folder import ModelFolder
-from encoder.backends.graph import GRAPH_FILE, WEIGHTS_FILE, GraphWriter
+from encoder.backends.graph import GRAPH_FILE, WEIGHTS_FILE, GraphWriter, Style
 from encoder.backends.pooling import pool
 from encoder.errors import ModelFault, ModelUnsupported
+from encoder.fingerprint import Identity
 
-BUILDER = "1"
+BUILDER = "2"
 """Raise it when the graphs that are written change, so that kept ones are not used."""
 MANIFEST = "manifest.json"
 UNFINISHED = "building-"
@@ -45,6 +46,28 @@ def architecture(folder: ModelFolder) -> Architecture:
     if (kind := folder.config["model_type"]) not in ARCHITECTURES:
         raise ModelUnsupported(f"{folder.config.file} has model_type {kind!r}; known are {', '.join(ARCHITECTURES)}.")
     return ARCHITECTURES[kind]
+
+
+def dimension(folder: ModelFolder) -> int:
+    """Numbers per embedding."""
+    projections = folder.projections()
+    return len(projections[-1].weight) if projections else int(folder.config[architecture(folder).width_key])
+
+
+def identify(folder: ModelFolder, prefix: str, max_tokens: int) -> Identity:
+    """The identity of what the folder's graph gives in fp32."""
+    return Identity(
+        model=folder.name,
+        weights=folder.digest,
+        precision="fp32",
+        pooling=folder.pooling,
+        normalisation="l2",
+        prefix=prefix,
+        dimension=dimension(folder),
+        max_tokens=max_tokens,
+        backend="onnx",
+        dimensions=folder.dimensions,
+    )
 
 
 def kept_graph(folder: ModelFolder, state_dir: Path) -> tuple[Path, bool]:
@@ -80,13 +103,13 @@ def _build_aside(folder: ModelFolder, home: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_graph(folder: ModelFolder, target: Path) -> None:
-    """Writes graph and weights of the model into the folder `target`."""
+def write_graph(folder: ModelFolder, target: Path, style: Style = Style()) -> dict[str, int]:
+    """Writes graph and weights of the model into the folder `target`; returns the linear layers and how many weights each has."""
     chosen, projections = architecture(folder), folder.projections()
-    with GraphWriter(target) as graph:
+    with GraphWriter(target, style) as graph:
         hidden = chosen.write(graph, folder.config, folder.checkpoint)
-        dimension = len(projections[-1].weight) if projections else int(folder.config[chosen.width_key])
-        graph.finish(pool(graph, hidden, folder.pooling, projections), dimension)
+        graph.finish(pool(graph, hidden, folder.pooling, projections), dimension(folder))
+    return graph.linear_layers
 
 
 def _intact(home: Path) -> bool:

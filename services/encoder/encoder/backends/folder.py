@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from encoder.backends import spiece
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.pooling import Mode, Projection
 from encoder.errors import FileDamaged, FileMissing, ModelUnsupported
@@ -47,11 +48,16 @@ class ModelFolder:
             self._take(_kind(module), root / module["path"])
         self.config = self._read_config(self.home / "config.json")
         self.checkpoint = Checkpoint.open(self._weight_files(weights_sha256))
-        self.tokeniser_file = self._read(self.home / "tokenizer.json", "; a fast tokeniser can save one with save_pretrained().")
+        self.tokeniser_file = self._tokeniser_file()
         sentence_config = self.home / "sentence_bert_config.json"
         limits = self._read_config(sentence_config) if sentence_config.exists() else {}
         self.max_tokens: int | None = limits.get("max_seq_length")
         self.lower_case = bool(limits.get("do_lower_case", False))
+
+    @property
+    def dimensions(self) -> tuple[int, ...]:
+        """Fewer numbers that an embedding may be cut to, ascending, where config.json names `matryoshka_dimensions`."""
+        return tuple(sorted(int(dimension) for dimension in self.config.get("matryoshka_dimensions") or ()))
 
     @property
     def pooling(self) -> Mode:
@@ -95,6 +101,15 @@ class ModelFolder:
         if sha256 and (found := self._hashes[str(file.relative_to(self.root))]) != sha256:
             raise FileDamaged(f"{file} has SHA-256 {found} and should have {sha256}; install or fetch it again.")
         return [file]
+
+    def _tokeniser_file(self) -> Path:
+        """tokenizer.json, else T5's spiece.model with what tokenizer_config.json says of it."""
+        pieces, options = self.home / spiece.FILE, self.home / spiece.OPTIONS
+        if pieces.exists() and not (self.home / "tokenizer.json").exists():
+            if options.exists():
+                self._read(options)
+            return self._read(pieces)
+        return self._read(self.home / "tokenizer.json", "; a fast tokeniser can save one with save_pretrained().")
 
     def _modules(self, file: Path) -> Sequence[Mapping[str, str]]:
         """The modules that sentence-transformers chains; a plain transformer where the file is not there."""

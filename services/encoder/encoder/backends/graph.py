@@ -1,5 +1,6 @@
 """Writes an ONNX graph node by node, its weights in a file beside it. Knows no architecture."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,9 +12,23 @@ from onnx import TensorProto, helper, numpy_helper
 
 GRAPH_FILE, WEIGHTS_FILE = "graph.onnx", "weights.bin"
 OPSET, IR_VERSION = 20, 9
+MICROSOFT = "com.microsoft"
+"""The domain of ONNX Runtime's own operators, version 1."""
 INPUT_IDS, ATTENTION_MASK, EMBEDDINGS = "input_ids", "attention_mask", "embeddings"
 ALIGNMENT = 4096
 """Bytes; ONNX Runtime maps external weights into memory page by page."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a graph is written: `fused` with ONNX Runtime's own operators or with standard ones only, and what of it is int8.
+
+    `fp32_layers` names the linear layers that stay in fp32 where the others are int8.
+    """
+
+    fused: bool = True
+    int8: bool = False
+    fp32_layers: frozenset[str] = frozenset()
 
 
 class GraphWriter:
@@ -22,7 +37,12 @@ class GraphWriter:
     Weights go to a file of their own as they come, because a protobuf message holds 2 GB at most and memory perhaps less.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, style: Style = Style()) -> None:
+        self.style = style
+        self.quantised: dict[str, tuple[str, str]] = {}
+        """Names of the int8 values and the scales of what was quantised already, by its name: layers side by side share them."""
+        self.linear_layers: dict[str, int] = {}
+        """The weights of each linear layer that was written, by name: how many numbers they are."""
         self._folder = folder
         self._nodes: list[Any] = []
         self._initialisers: list[Any] = []
@@ -35,10 +55,15 @@ class GraphWriter:
         self._weights.close()
 
     def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Adds a node and returns the name of its one output."""
-        output = f"{operator.lower()}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
-        return output
+        """Adds a node and returns the name of its one output; an input `""` is left out."""
+        return self.outputs(operator, *inputs, wanted=(0,), **attributes)[0]
+
+    def outputs(self, operator: str, *inputs: str, wanted: tuple[int, ...], **attributes: Any) -> list[str]:
+        """Adds a node of several outputs and returns the names of the `wanted` ones, which ascend."""
+        name = f"{operator.lower()}_{len(self._nodes)}"
+        outputs = [f"{name}_{place}" if place in wanted else "" for place in range(wanted[-1] + 1)]
+        self._nodes.append(helper.make_node(operator, list(inputs), outputs, name=name, **attributes))
+        return [output for output in outputs if output]
 
     def floats(self, values: ArrayLike) -> str:
         """A small float32 constant, kept in the graph itself."""
@@ -48,14 +73,20 @@ class GraphWriter:
         """A one-dimensional int64 constant, such as a shape or a list of axes."""
         return self._constant(np.asarray(values, np.int64))
 
-    def weight(self, values: NDArray[np.float32]) -> str:
-        """A float32 tensor, written to the weights file; returns its name."""
+    def bytes(self, value: int) -> str:
+        """A uint8 number, such as a zero point."""
+        return self._constant(np.asarray(value, np.uint8))
+
+    def weight(self, values: NDArray[Any]) -> str:
+        """A float32 or int8 tensor, written to the weights file; returns its name."""
+        values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
         self._weights.write(b"\0" * (-self._weights.tell() % ALIGNMENT))
-        tensor = TensorProto(name=f"weight_{len(self._initialisers)}", data_type=TensorProto.FLOAT, dims=values.shape)
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor = TensorProto(name=f"weight_{len(self._initialisers)}", data_type=kind, dims=values.shape)
         tensor.data_location = TensorProto.EXTERNAL
         for key, value in (("location", WEIGHTS_FILE), ("offset", self._weights.tell()), ("length", values.nbytes)):
             tensor.external_data.add(key=key, value=str(value))
-        self._weights.write(np.ascontiguousarray(values, "<f4").data)
+        self._weights.write(values.data)
         self._initialisers.append(tensor)
         return str(tensor.name)
 
@@ -65,7 +96,8 @@ class GraphWriter:
         inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in (INPUT_IDS, ATTENTION_MASK)]
         outputs = [helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, ["batch", dimension])]
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, self._initialisers)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        imports = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)
         onnx.save_model(model, self._folder / GRAPH_FILE)
 
     def _constant(self, values: NDArray[Any]) -> str:

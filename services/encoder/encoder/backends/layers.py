@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.backends.graph import ATTENTION_MASK, GraphWriter
+from encoder.backends.graph import ATTENTION_MASK, MICROSOFT, GraphWriter
+from encoder.backends.quantising import int8_linear, int8_rows
 from encoder.errors import ModelUnsupported
 
 FAR_BELOW = -1e9
@@ -14,10 +15,23 @@ FAR_BELOW = -1e9
 Array = NDArray[np.float32]
 
 
-def linear(graph: GraphWriter, x: str, weight: Array, bias: Array | None = None) -> str:
-    """`x @ weight.T + bias`; `weight` is `(out, in)` as checkpoints hold it."""
-    product = graph.node("MatMul", x, graph.weight(weight.T))
+def linear(graph: GraphWriter, x: str, weight: Array, bias: Array | None = None, name: str = "", positive: bool = False) -> str:
+    """`x @ weight.T + bias`; `weight` is `(out, in)` as checkpoints hold it. A layer without a name is never int8.
+
+    `positive` says that no number of `x` is negative.
+    """
+    if name:
+        graph.linear_layers[name] = weight.size
+    if name and graph.style.int8 and name not in graph.style.fp32_layers:
+        product = int8_linear(graph, x, weight, positive=positive)
+    else:
+        product = graph.node("MatMul", x, graph.weight(weight.T))
     return product if bias is None else graph.node("Add", product, graph.weight(bias))
+
+
+def lookup(graph: GraphWriter, table: Array, ids: str) -> str:
+    """The rows `(batch, length, width)` of an embedding table `(vocabulary, width)`."""
+    return int8_rows(graph, table, ids) if graph.style.int8 else graph.node("Gather", graph.weight(table), ids)
 
 
 def layer_norm(graph: GraphWriter, x: str, weight: Array, bias: Array, epsilon: float) -> str:
@@ -27,6 +41,8 @@ def layer_norm(graph: GraphWriter, x: str, weight: Array, bias: Array, epsilon: 
 
 def rms_norm(graph: GraphWriter, x: str, weight: Array, epsilon: float) -> str:
     """Zhang and Sennrich (2019): no mean is taken away and nothing is added."""
+    if graph.style.fused:
+        return graph.node("SimplifiedLayerNormalization", x, graph.weight(weight), epsilon=epsilon, axis=-1)
     mean_square = graph.node("ReduceMean", graph.node("Mul", x, x), graph.integers(-1), keepdims=1)
     root = graph.node("Sqrt", graph.node("Add", mean_square, graph.floats(epsilon)))
     return graph.node("Mul", graph.node("Div", x, root), graph.weight(weight))
@@ -51,13 +67,6 @@ def activation(graph: GraphWriter, x: str, name: str) -> str:
             )
 
 
-def padding_bias(graph: GraphWriter) -> str:
-    """0 where there is a token and `FAR_BELOW` where there is padding: `(batch, 1, 1, length)`."""
-    mask = graph.node("Cast", ATTENTION_MASK, to=1)
-    bias = graph.node("Mul", graph.node("Sub", graph.floats(1), mask), graph.floats(FAR_BELOW))
-    return graph.node("Unsqueeze", bias, graph.integers(1, 2))
-
-
 @dataclass(frozen=True)
 class Heads:
     """The shape and scale of an attention: T5 does not scale its scores, BERT divides by the root of `width`."""
@@ -67,15 +76,35 @@ class Heads:
     scale: float
 
 
-def attention(graph: GraphWriter, query: str, key: str, value: str, bias: str, heads: Heads) -> str:
-    """Vaswani et al. (2017), equation 1, per head; inputs and output `(batch, length, count * width)`, `bias` added to the scores."""
+def attention(graph: GraphWriter, query: str, key: str, value: str, position_bias: str, heads: Heads) -> str:
+    """Vaswani et al. (2017), equation 1, per head; inputs and output `(batch, length, count * width)`.
 
+    `position_bias` `(1, count, length, length)` is added to the scores where it is not empty; padding gets no attention.
+    """
+    if not graph.style.fused:
+        return _plain_attention(graph, query, key, value, position_bias, heads)
+    mask = graph.node("Cast", ATTENTION_MASK, to=6)
+    inputs = (query, key, value, "", mask, position_bias)
+    options = {"num_heads": heads.count, "scale": float(heads.scale), "mask_filter_value": FAR_BELOW}
+    return graph.node("MultiHeadAttention", *inputs, domain=MICROSOFT, **options)
+
+
+def _plain_attention(graph: GraphWriter, query: str, key: str, value: str, position_bias: str, heads: Heads) -> str:
     def split(x: str, order: tuple[int, ...]) -> str:
         return graph.node("Transpose", graph.node("Reshape", x, graph.integers(0, 0, heads.count, heads.width)), perm=order)
 
     scores = graph.node("MatMul", split(query, (0, 2, 1, 3)), split(key, (0, 2, 3, 1)))
     if heads.scale != 1:
         scores = graph.node("Mul", scores, graph.floats(heads.scale))
-    shares = graph.node("Softmax", graph.node("Add", scores, bias), axis=-1)
+    if position_bias:
+        scores = graph.node("Add", scores, position_bias)
+    shares = graph.node("Softmax", graph.node("Add", scores, _padding_bias(graph)), axis=-1)
     mixed = graph.node("Transpose", graph.node("MatMul", shares, split(value, (0, 2, 1, 3))), perm=(0, 2, 1, 3))
     return graph.node("Reshape", mixed, graph.integers(0, 0, heads.count * heads.width))
+
+
+def _padding_bias(graph: GraphWriter) -> str:
+    """0 where there is a token and `FAR_BELOW` where there is padding: `(batch, 1, 1, length)`."""
+    mask = graph.node("Cast", ATTENTION_MASK, to=1)
+    bias = graph.node("Mul", graph.node("Sub", graph.floats(1), mask), graph.floats(FAR_BELOW))
+    return graph.node("Unsqueeze", bias, graph.integers(1, 2))

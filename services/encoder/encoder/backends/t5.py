@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.graph import INPUT_IDS, GraphWriter
-from encoder.backends.layers import Heads, activation, attention, linear, padding_bias, rms_norm
-from encoder.errors import ModelUnsupported
+from encoder.backends.layers import Heads, activation, attention, linear, lookup, rms_norm
+from encoder.errors import FileDamaged, ModelUnsupported
 
 FINAL_NORM = "encoder.final_layer_norm.weight"
+FIRST_QUERY = "encoder.block.0.layer.0.SelfAttention.q.weight"
 RELATIVE_BIAS = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
 
 
@@ -49,12 +50,16 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
     epsilon = float(config["layer_norm_epsilon"])
     gated, act = feed_forward(config)
     heads = Heads(int(config["num_heads"]), int(config["d_kv"]), 1.0)
+    if (found := len(tensors[FIRST_QUERY])) != heads.count * heads.width:
+        raise FileDamaged(
+            f"{FIRST_QUERY} has {found} rows, but config.json says {heads.count} heads of {heads.width}; one is another model's."
+        )
 
     def norm(x: str, name: str) -> str:
         return rms_norm(graph, x, tensors[f"{name}.weight"], epsilon)
 
-    def project(x: str, name: str) -> str:
-        return linear(graph, x, tensors[f"{name}.weight"])
+    def project(x: str, name: str, positive: bool = False) -> str:
+        return linear(graph, x, tensors[f"{name}.weight"], name=name, positive=positive)
 
     def widen(x: str, name: str) -> str:
         if not gated:
@@ -62,8 +67,9 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
         return graph.node("Mul", activation(graph, project(x, f"{name}.wi_0"), act), project(x, f"{name}.wi_1"))
 
     words = "shared.weight" if "shared.weight" in tensors else "encoder.embed_tokens.weight"
-    hidden = graph.node("Gather", graph.weight(tensors[words]), INPUT_IDS)
-    bias = graph.node("Add", _position_bias(graph, config, tensors[RELATIVE_BIAS]), padding_bias(graph))
+    hidden = lookup(graph, tensors[words], INPUT_IDS)
+    bias = _position_bias(graph, config, tensors[RELATIVE_BIAS])
+    positive = act == "relu" and not gated
     for block in range(int(config["num_layers"])):
         name = f"encoder.block.{block}.layer"
         normed = norm(hidden, f"{name}.0.layer_norm")
@@ -71,7 +77,7 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
         mixed = attention(graph, query, key, value, bias, heads)
         hidden = graph.node("Add", hidden, project(mixed, f"{name}.0.SelfAttention.o"))
         inner = widen(norm(hidden, f"{name}.1.layer_norm"), f"{name}.1.DenseReluDense")
-        hidden = graph.node("Add", hidden, project(inner, f"{name}.1.DenseReluDense.wo"))
+        hidden = graph.node("Add", hidden, project(inner, f"{name}.1.DenseReluDense.wo", positive))
     return norm(hidden, FINAL_NORM.removesuffix(".weight"))
 
 

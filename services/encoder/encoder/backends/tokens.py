@@ -7,17 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from encoder.backends import spiece
 from encoder.errors import FileDamaged
 
 
 class Tokeniser:
-    """A tokenizer.json with our own truncation and padding in place of what the file asks for."""
+    """A tokenizer.json or spiece.model with our own truncation and padding in place of what the file asks for."""
 
     def __init__(self, file: Path, max_tokens: int, padding_id: int) -> None:
-        try:
-            self._tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # tokenizers raises plain Exception for every fault of a file
-            raise FileDamaged(f"{file} is no tokeniser ({error}); fetch it again.") from error
+        """Raises `FileDamaged`."""
+        self._tokenizer = read(file)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self._padding_id = padding_id
@@ -36,3 +35,13 @@ class Tokeniser:
         for row, passage in enumerate(passages):
             ids[row, : len(passage)], mask[row, : len(passage)] = passage, 1
         return ids, mask
+
+
+def read(file: Path) -> Tokenizer:
+    """The tokeniser of a file as it is; raises `FileDamaged`."""
+    if file.name == spiece.FILE:
+        return spiece.read(file)
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises plain Exception for every fault of a file
+        raise FileDamaged(f"{file} is no tokeniser ({error}); fetch it again.") from error
