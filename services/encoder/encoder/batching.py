@@ -1,7 +1,7 @@
 """Answers requests for embeddings: admits, looks up, tokenises, queues and awaits. Knows no HTTP and no model.
 
-A permit is taken before any work starts (admission.py), texts that were embedded lately are answered from memory (recent.py), the others are
-tokenised once, wait for their turn (waiting.py) and are run together with those of other requests (running.py).
+A permit is taken before any work starts (admission.py). Texts that were embedded lately are answered from memory (recent.py), the others
+are tokenised once, wait for their turn (waiting.py) and are run together with those of other requests (running.py).
 """
 
 import asyncio

@@ -45,7 +45,7 @@ def test_short_and_long_are_refused_alike(texts: list[str], admission: Admission
             assert admission.refusal() is not None
     with admission.admitted(["a"], Priority.ONLINE) as first:
         admission.correct(first, 1_000)
-        with pytest.raises(Overloaded, match="1 passages .* try again"), admission.admitted(texts, Priority.ONLINE):
+        with pytest.raises(Overloaded, match=r"1 passages .* try again"), admission.admitted(texts, Priority.ONLINE):
             pass
 
 
