@@ -39,7 +39,7 @@ def product(rows: int, inner: int, columns: int, *, dynamic: bool) -> bytes:
     nodes.append(helper.make_node("MatMulInteger", left, ["y"]))
     taken = helper.make_tensor_value_info("x", TensorProto.FLOAT if dynamic else TensorProto.UINT8, [rows, inner])
     given = helper.make_tensor_value_info("y", TensorProto.INT32, [rows, columns])
-    graph = helper.make_graph(nodes, "product", [taken], [given], [weight, zero])
+    graph = helper.make_graph(nodes, "product", [taken], [given], [weight] if dynamic else [weight, zero])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())

@@ -22,6 +22,7 @@ from encoder.settings import Settings
 from servicekit.settings import environment_with
 
 VOCABULARY, SEED = 32_128, 11
+PREPARING_S = 1_800.0
 SHAPES: Mapping[str, Mapping[str, int]] = {
     "t5-base": {"d_model": 768, "d_ff": 3_072, "num_heads": 12, "num_layers": 12},
     "t5-small": {"d_model": 512, "d_ff": 2_048, "num_heads": 8, "num_layers": 6},
@@ -122,7 +123,10 @@ def prepared(model: str, name: str, state: Path, *options: str) -> Path:
     if not artefact.exists():
         artefact.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "encoder", "prepare", model, "--out", str(artefact), *options]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment_with())
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, env=environment_with(), timeout=PREPARING_S)
+        except subprocess.TimeoutExpired:
+            raise PrepareFailed(f"not done within {PREPARING_S:.0f} s") from None
         if done.returncode:
             raise PrepareFailed((done.stderr.strip() or done.stdout.strip() or "no reason given")[-600:])
     return artefact

@@ -104,21 +104,8 @@ def infinity(state: Path, folder: Path, *options: str) -> Iterator[int]:
     """The port of an Infinity that serves the model in `folder` on this CPU; raises `PeerFailed`."""
     (port,) = free_ports(1)
     found = python("infinity", state).with_name("infinity_emb")
-    command = [
-        str(found),
-        "v2",
-        "--model-id",
-        str(folder),
-        "--device",
-        "cpu",
-        "--port",
-        str(port),
-        "--host",
-        "127.0.0.1",
-        "--served-model-name",
-        SERVED_AS,
-    ]
-    command += options
+    own = {"model-id": folder, "served-model-name": SERVED_AS, "device": "cpu", "host": "127.0.0.1", "port": port}
+    command = [str(found), "v2", *(part for name, value in own.items() for part in (f"--{name}", str(value))), *options]
     log = state / "encoder-peers" / "infinity.log"
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(cpus.available()))  # whatever this process was started with
     with log.open("wb") as output:

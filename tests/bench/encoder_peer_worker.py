@@ -3,6 +3,7 @@
 Knows nothing of the project: it needs torch, transformers and sentence-transformers only. `threads` are torch's own inside a run.
 """
 
+import importlib
 import json
 import sys
 import time
@@ -16,8 +17,7 @@ class SentenceTransformers:
     """`model.encode` over a folder."""
 
     def __init__(self, folder: str) -> None:
-        import sentence_transformers
-
+        sentence_transformers = importlib.import_module("sentence_transformers")  # by name: the project's own environment has it not
         self.version = sentence_transformers.__version__
         self._model = sentence_transformers.SentenceTransformer(folder, device="cpu", local_files_only=True)
 

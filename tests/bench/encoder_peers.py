@@ -38,7 +38,8 @@ def proof(port: int, texts: Sequence[str]) -> Floats:
     with Load(port, 1) as load:
         rows = [row["embedding"] for row in json.loads(load.closed([post("/embeddings", body)]).answers[0].body)["data"]]
     embeddings: Floats = np.array(rows, np.float32)
-    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings
 
 
 def rates(port: int, fresh: Fresh, count: int, ours: bool) -> dict[str, float]:

@@ -42,8 +42,8 @@ def peer_rows(found: Mapping[str, Any]) -> list[Row]:
 
 
 def int8_rows(found: Mapping[str, Any]) -> list[Row]:
-    torch, shape = found["torch"], found["shape"]
-    title = f"{shape}, int8 against torch fp32, 1 text of 32 tokens, 1 thread each"
+    torch, model = found["torch"], found["model"]
+    title = f"{model} against torch fp32, 1 text of 32 tokens, 1 thread each"
     if "failed" in torch:
         rows: list[Row] = [(title, ">= 4x", f"not measured: {torch['failed']}", None)]
     else:
@@ -52,7 +52,7 @@ def int8_rows(found: Mapping[str, Any]) -> list[Row]:
     for threads, one in found["threads"].items():
         most = one["most"]
         text = f"{one['share']:.2f} ({most['gflops']:,.0f} at {most['texts']} x {most['tokens']} / {one['peak']:,.0f} GFLOP/s)"
-        title = f"{shape}, achieved int8 GFLOP/s against the measured int8 peak, {threads} thread{'s' * (threads != '1')}"
+        title = f"{model}, achieved GFLOP/s against the measured int8 peak, {threads} thread{'s' * (threads != '1')}"
         rows.append((title, ">= .6", text, one["share"] >= 0.6))
     return rows
 

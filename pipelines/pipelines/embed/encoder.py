@@ -11,8 +11,9 @@ import httpx2
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER
+from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER, PRIORITY_HEADER
 from pipelines.embed.faults import EncoderRefused, FingerprintChanged
+from servicekit.deadline import HEADER as DEADLINE_HEADER
 
 DEADLINE_S = 300.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
@@ -23,7 +24,7 @@ BROKEN_TRIES = 3
 TOLERANCE = 1e-2
 UNLIMITED = httpx2.Limits(max_connections=None)
 """The job says how many requests are in flight."""
-HEADERS = {"accept": BINARY_MEDIA_TYPE, "x-priority": "bulk", "x-deadline-ms": f"{1_000 * DEADLINE_S:.0f}"}
+HEADERS = {"accept": BINARY_MEDIA_TYPE, PRIORITY_HEADER: "bulk", DEADLINE_HEADER: f"{1_000 * DEADLINE_S:.0f}"}
 
 
 @dataclass(frozen=True)
