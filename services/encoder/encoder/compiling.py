@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> None:
         order = Order(told.model, told.target, told.precision, told.max_tokens, tuple(told.rows), tuple(told.lengths))
         print(compile_model(order, told.out, Runtime()))
     except ModuleNotFoundError as missing:
-        raise SystemExit(f"encoder: the package {missing.name} is not installed; compile in an image that has the AWS Neuron SDK.") from None
+        raise SystemExit(f"encoder: the package {missing.name} is not installed; compile in an image of the AWS Neuron SDK.") from None
     except ModelFault as fault:
         raise SystemExit(f"encoder: {type(fault).__name__}: {fault}") from None
 

@@ -27,6 +27,6 @@ def test_a_wrong_argument_is_named(arguments: tuple[str, ...], message: str, cap
 
 
 def test_without_the_neuron_sdk_it_ends_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="torch.* is not installed; compile in an image that has the AWS Neuron SDK"):
+    with pytest.raises(SystemExit, match=r"torch.* is not installed; compile in an image of the AWS Neuron SDK"):
         main(("minilm", "--out", str(tmp_path), "--target", "trn1"))
     assert list(tmp_path.iterdir()) == []

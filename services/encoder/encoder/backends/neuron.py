@@ -165,8 +165,8 @@ class NeuronBackend:
             worst = float(np.min((embeddings * self._goldens.embeddings[held]).sum(axis=1)))
         if unusable(embeddings).any() or not worst >= 1 - self._goldens.tolerance:
             raise FileDamaged(
-                f"{home / trace_name(place.bucket)} on core {place.core} gives embeddings whose cosine to its goldens is {worst:.5f}, below "
-                f"{1 - self._goldens.tolerance}; check the device and its driver, or compile the model again."
+                f"{home / trace_name(place.bucket)} on core {place.core} gives embeddings with a cosine of {worst:.5f} to its goldens, "
+                f"under {1 - self._goldens.tolerance}; check the device and its driver, or compile the model again."
             )
 
 

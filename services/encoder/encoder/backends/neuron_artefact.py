@@ -128,7 +128,7 @@ def read_manifest(home: Path) -> tuple[Recipe, dict[str, str]]:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileDamaged(f"{home / MANIFEST} can not be read ({type(error).__name__}: {error}); compile the model again.") from error
     if not sound:
-        raise FileDamaged(f"{home / MANIFEST} was changed after it was written: its key is not that of its recipe; compile the model again.")
+        raise FileDamaged(f"{home / MANIFEST} was changed: its key is not that of its recipe; compile the model again.")
     return recipe, hashes
 
 

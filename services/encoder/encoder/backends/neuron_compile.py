@@ -127,7 +127,7 @@ def _compile(file: Path, bucket: Bucket, module: torch.nn.Module, recipe: Recipe
             os.fsync(written.fileno())  # a file under its final name is taken for whole after a crash
         os.replace(part, file)
         return
-    raise ModelFault(f"The compiler failed {ATTEMPTS} times on the bucket {bucket.name} ({fault}); finished buckets are kept, so run it again.")
+    raise ModelFault(f"The compiler failed {ATTEMPTS} times on the bucket {bucket.name} ({fault}); run it again, finished ones are kept.")
 
 
 def _write_goldens(aside: Path, folder: ModelFolder, module: torch.nn.Module, recipe: Recipe) -> None:

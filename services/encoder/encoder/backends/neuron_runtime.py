@@ -22,7 +22,7 @@ class Runtime:
     """What the Neuron backend asks of the device; raises RuntimeError for everything that fails there."""
 
     def __init__(self) -> None:
-        import torch_neuronx  # here, so that this file can be read where it is not installed
+        import torch_neuronx  # type: ignore[import-not-found]  # here, so that this file can be read where it is not installed
 
         self._neuron: Any = torch_neuronx
 

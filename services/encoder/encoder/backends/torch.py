@@ -22,8 +22,8 @@ from servicekit import logs
 LOG = logs.get(__name__)
 CPU_POSITIONS = 256
 """Tokens and padding in one run: on one CPU core a batch costs what its passages cost alone, and whoever comes next waits for it."""
-CUDA_TEXTS, CUDA_POSITIONS = 256, 32_768
-"""A GPU is filled by many texts at once, and its memory bounds them."""
+CUDA_TEXTS, CUDA_POSITIONS, CUDA_RUNS = 256, 32_768, 2
+"""A GPU is filled by many texts at once, and its memory bounds them; one batch is put together while another computes."""
 
 
 class TorchBackend:
@@ -76,7 +76,7 @@ class TorchBackend:
 
 def cuda_ladder(max_tokens: int) -> Ladder:
     """Wider steps than a CPU's: more passages find others of their step, and fewer shapes occur."""
-    return geometric(max_tokens, CUDA_TEXTS, CUDA_POSITIONS, ratio=1.5, least=16)
+    return replace(geometric(max_tokens, CUDA_TEXTS, CUDA_POSITIONS, ratio=1.5, least=16), runs=CUDA_RUNS)
 
 
 def few_shapes(rows: int, longest: int, ladder: Ladder) -> tuple[int, int]:

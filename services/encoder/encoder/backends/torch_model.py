@@ -33,7 +33,7 @@ T5_WORDS = ("shared.weight", "encoder.embed_tokens.weight")
 ACTIVATIONS = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "gelu": torch.nn.GELU, "silu": torch.nn.SiLU}
 
 
-class Embedder(torch.nn.Module):
+class Embedder(torch.nn.Module):  # type: ignore[misc]  # torch is not typed here
     """int64 `ids` and `mask`, both `(batch, length)` -> unit-length float32 `(batch, dimension)`.
 
     Pooling, projections and the division by the length are float32 whatever the precision of the encoder.
@@ -65,7 +65,9 @@ def load(folder: ModelFolder, precision: str, attention: Literal["sdpa", "eager"
     encoder = _encoder(folder, kind, DTYPES[precision], attention)
     first = None if kind in T5_KINDS else bert.first_position(folder.config)
     layers = torch.nn.Sequential(*(layer for projection in projections for layer in _dense(projection)))
-    return Embedder(encoder, folder.pooling, layers, first).eval().requires_grad_(False)
+    embedder = Embedder(encoder, folder.pooling, layers, first)
+    embedder.eval().requires_grad_(False)
+    return embedder
 
 
 def _encoder(folder: ModelFolder, kind: str, dtype: torch.dtype, attention: str) -> torch.nn.Module:
@@ -95,7 +97,7 @@ def _tensors(checkpoint: Checkpoint, kind: str, shapes: Mapping[str, tuple[int, 
         stored = next((other for other in T5_WORDS if other in tensors), name) if name in T5_WORDS else name
         values: NDArray[np.float32] = tensors[stored]
         if values.shape != shape:
-            raise FileDamaged(f"The tensor {stored} is {values.shape}, by config.json it would be {shape}; the two are of different models.")
+            raise FileDamaged(f"The tensor {stored} is {values.shape} and by config.json {shape}; the two are of different models.")
         found[name] = torch.from_numpy(values)
     return found
 

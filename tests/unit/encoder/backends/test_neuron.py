@@ -20,9 +20,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("default")]
 
-from encoder.backends.neuron import NeuronBackend  # noqa: E402  # with torch only, as the fake
+from tests.fakes.neuron import FakeNeuron  # noqa: E402  # needs torch
+
+from encoder.backends.neuron import NeuronBackend  # noqa: E402
 from encoder.backends.neuron_compile import Order, compile_model  # noqa: E402
-from tests.fakes.neuron import FakeNeuron  # noqa: E402
 
 ORDER: dict[str, Any] = {"target": "trn1", "precision": "fp32", "max_tokens": 48, "rows": (1, 4), "lengths": (16,)}
 PLACES = {"1x16.pt", "4x16.pt", "1x48.pt", "4x48.pt"}
@@ -126,7 +127,8 @@ def test_what_was_not_compiled_is_refused_and_never_compiled(settings: dict[str,
     device = FakeNeuron()
     with pytest.raises(ModelUnsupported, match=message):
         open_neuron(device, **settings)
-    assert device.compiled == device.loaded == []
+    assert not device.compiled
+    assert not device.loaded
 
 
 def test_another_version_of_the_runtime_is_refused(open_neuron: OpenNeuron) -> None:
@@ -231,5 +233,5 @@ def test_the_goldens_are_told_unless_a_prefix_makes_other_passages_of_them(open_
 
 
 def test_the_setting_without_its_packages_is_refused_with_the_remedy(home: Path) -> None:
-    with pytest.raises(ModelUnsupported, match="torch_neuronx is not installed.*Neuron SDK"):
+    with pytest.raises(ModelUnsupported, match=r"torch_neuronx is not installed.*Neuron SDK"):
         open_backend(Settings(backend="neuron", device="trn1/fp32", model=str(home)))

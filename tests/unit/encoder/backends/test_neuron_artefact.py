@@ -108,7 +108,7 @@ def test_an_older_builders_model_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", [".", "not-there"])
 def test_an_empty_store_is_refused_with_the_command(where: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelUnsupported, match="nothing compiled.*--target trn1 --precision bf16"):
+    with pytest.raises(ModelUnsupported, match=r"nothing compiled.*--target trn1 --precision bf16"):
         find(tmp_path / where, WANTED)
 
 

@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("default")]
 
+from tests.fakes.neuron import VERSIONS, FakeNeuron  # noqa: E402  # needs torch
+
 from encoder.backends.neuron_artefact import Wanted, find, read_manifest  # noqa: E402
-from encoder.backends.neuron_compile import Order, compile_model  # noqa: E402  # needs torch
-from tests.fakes.neuron import VERSIONS, FakeNeuron  # noqa: E402
+from encoder.backends.neuron_compile import Order, compile_model  # noqa: E402
 
 ORDER: dict[str, Any] = {"target": "trn1", "precision": "fp32", "max_tokens": 32, "rows": (1, 2), "lengths": (16,)}
 SHAPES = [(1, 16), (2, 16), (1, 32), (2, 32)]
@@ -53,7 +54,9 @@ def test_what_is_there_and_damaged_is_compiled_again(t5: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "change", [{"target": "trn2"}, {"precision": "bf16"}, {"max_tokens": 24}, {"rows": (1,)}, {"lengths": (8,)}], ids=lambda change: next(iter(change))
+    "change",
+    [{"target": "trn2"}, {"precision": "bf16"}, {"max_tokens": 24}, {"rows": (1,)}, {"lengths": (8,)}],
+    ids=lambda change: next(iter(change)),
 )
 def test_another_order_is_another_folder(change: dict[str, Any], t5: Path, tmp_path: Path) -> None:
     smaller = {"rows": (2,), "lengths": ()}
@@ -64,7 +67,8 @@ def test_another_order_is_another_folder(change: dict[str, Any], t5: Path, tmp_p
 
 def test_another_compiler_or_checkpoint_is_another_folder(t5: Path, tmp_path: Path, tiny: ModuleType) -> None:
     small = {"rows": (1,), "lengths": ()}
-    homes = [compile_model(order(t5, **small), tmp_path, FakeNeuron(versions=versions)) for versions in (VERSIONS, VERSIONS | {"neuronx-cc": "3"})]
+    homes = [compile_model(order(t5, **small), tmp_path, FakeNeuron())]
+    homes.append(compile_model(order(t5, **small), tmp_path, FakeNeuron(versions=VERSIONS | {"neuronx-cc": "3"})))
     tiny.write_t5(t5, seed=9)
     homes.append(compile_model(order(t5, **small), tmp_path, FakeNeuron()))
     assert len(set(homes)) == 3
@@ -138,5 +142,5 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_a_store_that_can_not_be_written_is_told(t5: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ModelFault, match="can not be kept.*--out"):
+    with pytest.raises(ModelFault, match=r"can not be kept.*--out"):
         compile_model(order(t5, rows=(1,)), tmp_path / "file", FakeNeuron())

@@ -46,7 +46,7 @@ class TorchNeuronx(ModuleType):
         self.placed.append(core)
 
 
-class Lengths(torch.nn.Module):  # type: ignore[misc]  # torch is not typed here
+class Lengths(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch is not typed here
     """Embeddings that are easy to tell: what of each row is a passage."""
 
     def forward(self, ids: Any, mask: Any) -> Any:
@@ -65,8 +65,17 @@ def test_a_trace_is_compiled_without_a_device_saved_and_run_on_the_core_it_was_l
 ) -> None:
     events: list[tuple[str, Any]] = []
     save, load = torch.jit.save, torch.jit.load
-    monkeypatch.setattr(torch.jit, "save", lambda trace, file: (events.append(("save", trace in neuronx.lazy)), save(trace, file)))
-    monkeypatch.setattr(torch.jit, "load", lambda file: (events.append(("load", neuronx.loading_on)), load(file))[1])
+
+    def saved(trace: Any, file: str) -> None:
+        events.append(("save", trace in neuronx.lazy))
+        save(trace, file)
+
+    def loaded(file: str) -> Any:
+        events.append(("load", neuronx.loading_on))
+        return load(file)
+
+    monkeypatch.setattr(torch.jit, "save", saved)
+    monkeypatch.setattr(torch.jit, "load", loaded)
     runtime, file = Runtime(), tmp_path / "2x3.pt"
     runtime.compile(Lengths(), (2, 3), ("--target", "trn1"), tmp_path, file)
     assert neuronx.options["cpu_backend"] is True
