@@ -116,8 +116,8 @@ class Training:
 
     def _resume(self) -> None:
         state = torch.load(self.kept, weights_only=True)
-        if state["plan"] != asdict(self.plan):
-            raise ValueError(f"{self.kept} is of another plan, {state['plan']}; give the same options or another folder.")
+        if (was := {**state["plan"], "steps": self.plan.steps}) != asdict(self.plan):
+            raise ValueError(f"{self.kept} is of another plan, {was}; give the same options (the steps may change) or another folder.")
         self.student.load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]

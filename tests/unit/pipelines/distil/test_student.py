@@ -85,11 +85,20 @@ def test_a_run_that_was_stopped_ends_where_an_unbroken_one_ends(tmp_path: Path) 
     np.testing.assert_array_equal(training.run(second.student, TOKENS), training.run(whole.student, TOKENS))
 
 
+def test_a_run_may_be_made_longer_or_shorter(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.pt"
+    training.Training(_student(), _examples(), training.Plan(steps=2), kept).run({})
+    longer = training.Training(_student(seed=9), _examples(), training.Plan(steps=4), kept)
+    assert longer.step == 2
+    longer.run({})
+    assert longer.step == 4
+
+
 def test_a_checkpoint_of_another_plan_is_refused(tmp_path: Path) -> None:
     kept = tmp_path / "kept.pt"
     training.Training(_student(), _examples(), training.Plan(steps=1), kept).run({})
     with pytest.raises(ValueError, match="another plan"):
-        training.Training(_student(), _examples(), training.Plan(steps=2), kept)
+        training.Training(_student(), _examples(), training.Plan(steps=1, positions=64), kept)
 
 
 def test_batches_hold_every_text_once_and_within_the_limit() -> None:
