@@ -68,7 +68,8 @@ class Models:
             return []
 
     def describe(self) -> dict[str, Any]:
-        return {"models": {model.name: dict(model.settings) for model in self.every}, "failed": self.failed}
+        told = {model.name: dict(model.settings) | {"report": encoder_models.report(model)} for model in self.every}
+        return {"models": told, "failed": self.failed}
 
 
 def parts(models: Models, state: Path, quick: bool) -> dict[str, Callable[[], dict[str, Any]]]:

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+from tests.bench import encoder_texts
 
+from encoder import gate
 from encoder.backends.protocol import Backend, open_backend
 from encoder.settings import Settings
 from servicekit.settings import environment_with
@@ -117,19 +119,38 @@ class PrepareFailed(Exception):
     """`encoder prepare` refused the model; the message is what it said."""
 
 
-def prepared(model: str, name: str, state: Path, *options: str) -> Path:
+UNGATED = "import sys; from encoder import gate, prepare; gate.MEAN_COSINE = gate.OVERLAP = -1.0; prepare.main(sys.argv[1:])"
+"""The same command without its gate: of random weights it would say nothing, and how fast they are does not depend on them."""
+
+
+def prepared(model: str, name: str, state: Path, *options: str, gated: bool = True) -> Path:
     """The artefact that `python -m encoder prepare` makes of a model, in int8."""
     artefact = state / "models" / f"{name}-int8"
     if not artefact.exists():
         artefact.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "encoder", "prepare", model, "--out", str(artefact), *options]
+        start = [sys.executable, "-m", "encoder", "prepare"] if gated else [sys.executable, "-c", UNGATED]
         try:
+            command = [*start, model, "--out", str(artefact), *options]
             done = subprocess.run(command, capture_output=True, text=True, env=environment_with(), timeout=PREPARING_S)
         except subprocess.TimeoutExpired:
             raise PrepareFailed(f"not done within {PREPARING_S:.0f} s") from None
         if done.returncode:
             raise PrepareFailed((done.stderr.strip() or done.stdout.strip() or "no reason given")[-600:])
     return artefact
+
+
+def report(model: Model) -> dict[str, Any]:
+    """What `encoder prepare` wrote of the artefact; nothing for a model that was not prepared."""
+    file = Path(model.settings["model"]) / "report.json"
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def _sample(state: Path) -> Path:
+    """As few passages as the command takes: enough for ranges of random weights."""
+    file = state / "models" / "sample.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(" ".join(text.split()) + "\n" for text in encoder_texts.catalogue(gate.LEAST_LINES)))
+    return file
 
 
 def minilm() -> Model:
@@ -143,7 +164,8 @@ def minilm_int8(state: Path) -> Model:
 
 def t5_int8(state: Path, shape: str) -> Model:
     folder = t5_folder(state, shape)
-    return Model(f"{shape} int8", {"model": str(prepared(str(folder), shape, state))}, folder)
+    artefact = prepared(str(folder), shape, state, "--sample", str(_sample(state)), gated=False)
+    return Model(f"{shape} int8", {"model": str(artefact)}, folder)
 
 
 def t5_fp32(state: Path, shape: str) -> Model:

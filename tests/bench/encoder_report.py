@@ -138,6 +138,15 @@ def goals(results: Results) -> list[Row]:
     return [row for name, make in SECTIONS.items() if name in results for row in make(results[name])]
 
 
+def models_table(found: Mapping[str, Any]) -> str:
+    rows = []
+    for name, one in found["models"].items():
+        if told := one["report"]:
+            near = [f"{told[of]:.4f}" if of in told else "" for of in ("mean_cosine", "overlap", "int8_share_of_linear_weights")]
+            rows.append([name, told["fingerprint"], *near, f"{sum(told['bytes'].values()) / 1e6:,.0f}"])
+    return table("| model | fingerprint | mean cosine to fp32 | top-10 overlap | int8, of the linear weights | MB |", rows)
+
+
 def serving_table(found: Mapping[str, Any]) -> str:
     rows = []
     for name, one in found["models"].items():
@@ -240,6 +249,7 @@ def page(results: Results, command: str, date: str) -> str:
         table("| measure | goal | measured | |", [[name, goal, text, verdict(good)] for name, goal, text, good in goals(results)]),
     ]
     texts: dict[str, tuple[str, Callable[..., str]]] = {
+        "models": ("## Prepared models\n\n" + MODELS, models_table),
         "serving": ("## Serving\n\n" + SERVING, serving_table),
         "peers": ("## Other encoders\n\n" + PEERS, peers_table),
         "int8": ("## int8\n\n" + INT8, int8_table),
@@ -256,6 +266,8 @@ def page(results: Results, command: str, date: str) -> str:
     return "\n\n".join([*parts, METHOD]) + "\n"
 
 
+MODELS = """By `encoder prepare`. A T5 with random weights is prepared without the gate and wholly in int8: how near it comes says
+nothing of real models, of which the gate may keep layers in fp32."""
 SERVING = """Passages of the sample's books, as the gateway embeds them, each once: remembering recent ones gains nothing. The loop has
 all texts from the start, sorts them, and uses the size of runs and the number of threads that were fastest; tokenisation is counted on
 both sides. The client runs on the same cores and is counted against HTTP. The cosine is the least between what is served and the
