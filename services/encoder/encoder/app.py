@@ -30,7 +30,7 @@ def assemble(settings: Settings, backend: Backend, metrics: EncoderMetrics) -> F
     """The application over an open backend."""
     batcher = Batcher(
         backend,
-        threads=settings.threads or cpus.available(),
+        threads=settings.threads or backend.ladder.runs or cpus.available(),
         max_queued_tokens=settings.max_queued_tokens,
         recent_bytes=settings.recent_bytes,
         metrics=metrics,

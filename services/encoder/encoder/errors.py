@@ -4,7 +4,8 @@ EncoderError
 ├── ModelFault              the model can not be opened; the service does not start
 │   ├── FileMissing         a file the model needs is not there
 │   ├── FileDamaged         a file is not what it should be: its hash, its form, a tensor in it
-│   └── ModelUnsupported    an architecture or option that no graph is written for
+│   ├── ModelUnsupported    an architecture or option that no graph is written for
+│   └── GateNotPassed       the prepared model is too far from the one in fp32; it is not published
 ├── Overloaded              refused at admission, nothing started
 ├── DeadlinePassed          the deadline came before the embeddings
 ├── EmbeddingBroken         the model failed on these passages, or gave something that is no embedding
@@ -32,6 +33,10 @@ class FileDamaged(ModelFault):
 
 class ModelUnsupported(ModelFault):
     """An architecture or option that no graph is written for."""
+
+
+class GateNotPassed(ModelFault):
+    """The prepared model is too far from the one in fp32; it is not published."""
 
 
 class Overloaded(EncoderError):

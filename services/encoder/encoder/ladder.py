@@ -15,6 +15,8 @@ class Ladder:
     lengths: tuple[int, ...]
     texts: int
     positions: int
+    runs: int = 0
+    """Batches that are best run at once, where a device and not the CPUs run them; 0 for as many as there are CPUs."""
 
     def step(self, tokens: int) -> int:
         """The step of a passage of so many tokens, from 0 on."""

@@ -96,7 +96,7 @@ class Runner:
         except Exception as error:
             self._metrics.failed_batches.inc()
             if len(alone := _by_request(batch)) > 1:
-                return [outcome for part in alone for outcome in self._run(part)]
+                return [outcome for part in alone if _wanted(part) for outcome in self._run(part)]
             LOG.error("batch_failed", passages=len(batch), exc_info=error)
             for request in _requests(batch):
                 request.over = True  # here already, so that no thread goes on with the rest of it
@@ -132,6 +132,11 @@ class Runner:
 
 def _requests(batch: Sequence[Passage]) -> Iterator[Request]:
     return (request for passage in batch for request, _ in passage.takers)
+
+
+def _wanted(batch: Sequence[Passage]) -> bool:
+    now = time.monotonic()
+    return any(passage.wanted(now) for passage in batch)
 
 
 def _by_request(batch: Sequence[Passage]) -> list[list[Passage]]:

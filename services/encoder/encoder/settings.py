@@ -40,7 +40,10 @@ class Settings(ServiceSettings):
         default=0, ge=0, le=8192, description="Tokens at which a passage is cut; 0 takes the model's own limit, else 256."
     )
     threads: int = Field(
-        default=0, ge=0, le=256, description="Batches embedded at once, one thread each; 0 takes the CPUs this process may use."
+        default=0,
+        ge=0,
+        le=256,
+        description="Batches embedded at once, one thread each; 0 takes the CPUs this process may use, on a device what suits it.",
     )
     batch_texts: int = Field(default=8, ge=1, le=256, description="Passages per batch at most.")
     max_queued_tokens: int = Field(

@@ -5,6 +5,7 @@ import json
 import struct
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,21 @@ async def test_both_forms_of_the_answer_are_documented(client: httpx2.AsyncClien
     described = (await client.get("/openapi.json")).json()["paths"]["/v1/embed"]["post"]
     assert set(described["responses"]["200"]["content"]) == {"application/json", BINARY_MEDIA_TYPE}
     assert [parameter["name"] for parameter in described["parameters"]] == ["x-deadline-ms", "x-priority"]
+
+
+@pytest.mark.parametrize(("threads", "runs", "at_once"), [(0, 3, 3), (2, 3, 2)])
+async def test_as_many_batches_run_at_once_as_suits_the_device(threads: int, runs: int, at_once: int, steered: Any, tmp_path: Path) -> None:
+    steered.ladder = replace(steered.ladder, runs=runs)
+    steered.gate.clear()
+    app = encoder_app.assemble(Settings(backend="hashing", state_dir=tmp_path, threads=threads), steered, EncoderMetrics())
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://encoder") as client,
+    ):
+        post = asyncio.create_task(client.post("/v1/embed", json={"texts": [f"text {number}" for number in range(40)]}))
+        while len(steered.batches) < at_once:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert len(steered.batches) == at_once
+        steered.gate.set()
+        assert (await post).status_code == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import random
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -316,6 +317,37 @@ async def test_every_stage_of_a_request_is_timed(steered: Any, open_batcher: Ope
     await asyncio.gather(waiting, running)
     assert set(timings) == {"tokenise", "queue", "run"}
     assert timings["queue"] >= 45 > timings["run"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nothing_is_left_behind_whatever_callers_do(
+    seed: int, steered: Any, open_batcher: OpenBatcher, metrics: EncoderMetrics
+) -> None:
+    """Callers of both priorities ask for shared and broken texts, too late, and leave; who gets an answer gets the right one."""
+    batcher, drawn, answered = open_batcher(threads=3, recent_bytes=5_000, max_queued_tokens=2_000), random.Random(seed), 0
+
+    async def caller() -> None:
+        nonlocal answered
+        await asyncio.sleep(drawn.random() * 0.2)
+        texts = [f"{'word ' * drawn.randrange(8)}{drawn.randrange(60)}" for _ in range(drawn.randrange(1, 30))]
+        texts += drawn.choices(["nan", "explode", "fair"], [1, 1, 60])
+        deadline = Deadline.after_ms(drawn.choice([1, 10, 10_000]))
+        try:
+            async with asyncio.timeout(drawn.choice([0.005, 10])):
+                rows = (await batcher.embed(texts, deadline, drawn.choice(list(Priority)))).embeddings
+        except (DeadlinePassed, EmbeddingBroken, Overloaded, TimeoutError):
+            return
+        assert np.array_equal(rows, steered.expected(texts))
+        answered += 1
+
+    await asyncio.gather(*(caller() for _ in range(150)))
+    assert answered > 0
+    assert np.array_equal(await embeddings(batcher, ["and it goes on"]), steered.expected(["and it goes on"]))
+    assert sample(metrics, "encoder_queued_texts") == 0
+    assert [sample(metrics, "encoder_queued_tokens", priority=priority) for priority in Priority] == [0, 0]
+    async with asyncio.timeout(20):  # what left callers had begun may run still
+        while batcher._runner._idle < 3:
+            await asyncio.sleep(0.001)
 
 
 async def test_closing_closes_the_backend(steered: Any, open_batcher: OpenBatcher) -> None:
