@@ -5,7 +5,7 @@ from typing import Any
 
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.graph import INPUT_IDS, GraphWriter
-from encoder.backends.layers import Heads, activation, attention, layer_norm, linear, lookup
+from encoder.backends.layers import LEAST_OF, Heads, activation, attention, layer_norm, lookup, named_linear
 from encoder.errors import ModelUnsupported
 
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -26,13 +26,13 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
     if (kind := config.get("position_embedding_type", "absolute")) != "absolute":
         raise ModelUnsupported(f"position_embedding_type {kind!r} is not known; use a model with absolute positions.")
     tensors = checkpoint.under(WORD_EMBEDDINGS)
-    epsilon = float(config["layer_norm_eps"])
+    epsilon, act = float(config["layer_norm_eps"]), str(config["hidden_act"])
 
     def norm(x: str, name: str) -> str:
         return layer_norm(graph, x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], epsilon)
 
-    def project(x: str, name: str) -> str:
-        return linear(graph, x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], name)
+    def project(x: str, name: str, least: float | None = None) -> str:
+        return named_linear(graph, x, name, tensors[f"{name}.weight"], tensors[f"{name}.bias"], least)
 
     # a passage is one segment, so the embedding of segment 0 belongs to every position
     places = tensors["embeddings.position_embeddings.weight"][first_position(config) :]
@@ -50,6 +50,6 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
         query, key, value = (project(hidden, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
         mixed = project(attention(graph, query, key, value, "", heads), f"{name}.attention.output.dense")
         hidden = norm(graph.node("Add", hidden, mixed), f"{name}.attention.output.LayerNorm")
-        inner = activation(graph, project(hidden, f"{name}.intermediate.dense"), config["hidden_act"])
-        hidden = norm(graph.node("Add", hidden, project(inner, f"{name}.output.dense")), f"{name}.output.LayerNorm")
+        inner = activation(graph, project(hidden, f"{name}.intermediate.dense"), act)
+        hidden = norm(graph.node("Add", hidden, project(inner, f"{name}.output.dense", LEAST_OF.get(act))), f"{name}.output.LayerNorm")
     return hidden

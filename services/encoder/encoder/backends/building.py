@@ -14,7 +14,7 @@ from typing import Any
 from encoder.backends import bert, t5
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.folder import ModelFolder
-from encoder.backends.graph import GRAPH_FILE, WEIGHTS_FILE, GraphWriter, Style
+from encoder.backends.graph import FP32, GRAPH_FILE, WEIGHTS_FILE, GraphWriter, Linear, Style
 from encoder.backends.pooling import pool
 from encoder.errors import ModelFault, ModelUnsupported
 from encoder.fingerprint import Identity
@@ -103,8 +103,8 @@ def _build_aside(folder: ModelFolder, home: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def write_graph(folder: ModelFolder, target: Path, style: Style = Style()) -> dict[str, int]:
-    """Writes graph and weights of the model into the folder `target`; returns the linear layers and how many weights each has."""
+def write_graph(folder: ModelFolder, target: Path, style: Style = FP32) -> list[Linear]:
+    """Writes graph and weights of the model into the folder `target`; returns the linear layers, but pooling's, in order."""
     chosen, projections = architecture(folder), folder.projections()
     with GraphWriter(target, style) as graph:
         hidden = chosen.write(graph, folder.config, folder.checkpoint)

@@ -10,6 +10,8 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from encoder.backends.int8 import Int8
+
 GRAPH_FILE, WEIGHTS_FILE = "graph.onnx", "weights.bin"
 OPSET, IR_VERSION = 20, 9
 MICROSOFT = "com.microsoft"
@@ -19,16 +21,29 @@ ALIGNMENT = 4096
 """Bytes; ONNX Runtime maps external weights into memory page by page."""
 
 
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """A linear layer of a graph: its name, the tensor that goes into it, its weight `(out, in)`, and what no input is less than."""
+
+    name: str
+    x: str
+    weight: NDArray[np.float32]
+    least: float | None
+
+
 @dataclass(frozen=True)
 class Style:
-    """How a graph is written: `fused` with ONNX Runtime's own operators or with standard ones only, and what of it is int8.
+    """How a graph is written: `fused` with ONNX Runtime's own operators or with standard ones only, and what of it is in `int8`.
 
-    `fp32_layers` names the linear layers that stay in fp32 where the others are int8.
+    `watched` makes the inputs of the linear layers outputs of the graph too.
     """
 
     fused: bool = True
-    int8: bool = False
-    fp32_layers: frozenset[str] = frozenset()
+    int8: Int8 | None = None
+    watched: bool = False
+
+
+FP32 = Style()
 
 
 class GraphWriter:
@@ -37,12 +52,12 @@ class GraphWriter:
     Weights go to a file of their own as they come, because a protobuf message holds 2 GB at most and memory perhaps less.
     """
 
-    def __init__(self, folder: Path, style: Style = Style()) -> None:
+    def __init__(self, folder: Path, style: Style = FP32) -> None:
         self.style = style
-        self.quantised: dict[str, tuple[str, str]] = {}
-        """Names of the int8 values and the scales of what was quantised already, by its name: layers side by side share them."""
-        self.linear_layers: dict[str, int] = {}
-        """The weights of each linear layer that was written, by name: how many numbers they are."""
+        self.quantised: dict[str, tuple[list[str], str]] = {}
+        """By name of a tensor: those that hold it in int8, and the scale of its tokens. Layers side by side share them."""
+        self.linear_layers: list[Linear] = []
+        """Those written so far."""
         self._folder = folder
         self._nodes: list[Any] = []
         self._initialisers: list[Any] = []
@@ -90,11 +105,22 @@ class GraphWriter:
         self._initialisers.append(tensor)
         return str(tensor.name)
 
+    def again(self, weight: str) -> str:
+        """A second name for a weight, over the same bytes: ONNX Runtime can not rewrite one that two nodes take."""
+        tensor = TensorProto()
+        tensor.CopyFrom(next(tensor for tensor in self._initialisers if tensor.name == weight))
+        tensor.name = f"weight_{len(self._initialisers)}"
+        self._initialisers.append(tensor)
+        return str(tensor.name)
+
     def finish(self, embeddings: str, dimension: int) -> None:
         """Names the tensor `embeddings` as the output and writes the graph file."""
         self._nodes.append(helper.make_node("Identity", [embeddings], [EMBEDDINGS]))
         inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in (INPUT_IDS, ATTENTION_MASK)]
         outputs = [helper.make_tensor_value_info(EMBEDDINGS, TensorProto.FLOAT, ["batch", dimension])]
+        if self.style.watched:
+            inner = {layer.x: layer.weight.shape[1] for layer in self.linear_layers}
+            outputs += [helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", "length", width]) for x, width in inner.items()]
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, self._initialisers)
         imports = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=imports, ir_version=IR_VERSION)

@@ -5,33 +5,39 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from encoder.backends.graph import ATTENTION_MASK, MICROSOFT, GraphWriter
+from encoder.backends.graph import ATTENTION_MASK, MICROSOFT, GraphWriter, Linear
 from encoder.backends.quantising import int8_linear, int8_rows
 from encoder.errors import ModelUnsupported
 
 FAR_BELOW = -1e9
 """Added to the attention score of padding: finite, so that no row can become NaN, yet exp() of it is exactly 0."""
 
+LEAST_OF = {"relu": 0.0, "gelu": -0.17, "gelu_new": -0.1701, "gelu_pytorch_tanh": -0.1701, "silu": -0.2785, "swish": -0.2785, "tanh": -1.0}
+"""No activation gives less."""
+
 Array = NDArray[np.float32]
 
 
-def linear(graph: GraphWriter, x: str, weight: Array, bias: Array | None = None, name: str = "", positive: bool = False) -> str:
-    """`x @ weight.T + bias`; `weight` is `(out, in)` as checkpoints hold it. A layer without a name is never int8.
-
-    `positive` says that no number of `x` is negative.
-    """
-    if name:
-        graph.linear_layers[name] = weight.size
-    if name and graph.style.int8 and name not in graph.style.fp32_layers:
-        product = int8_linear(graph, x, weight, positive=positive)
-    else:
-        product = graph.node("MatMul", x, graph.weight(weight.T))
+def linear(graph: GraphWriter, x: str, weight: Array, bias: Array | None = None) -> str:
+    """`x @ weight.T + bias` in fp32; `weight` is `(out, in)` as checkpoints hold it."""
+    product = graph.node("MatMul", x, graph.weight(weight.T))
     return product if bias is None else graph.node("Add", product, graph.weight(bias))
+
+
+def named_linear(graph: GraphWriter, x: str, name: str, weight: Array, bias: Array | None = None, least: float | None = None) -> str:
+    """The same, in int8 where the graph's style has the layer so; no number of `x` is less than `least`."""
+    graph.linear_layers.append(Linear(name, x, weight, least))
+    int8 = graph.style.int8
+    if int8 and name in int8.layers:
+        return int8_linear(graph, x, int8.layers[name], bias)
+    return linear(graph, x, weight, bias)
 
 
 def lookup(graph: GraphWriter, table: Array, ids: str) -> str:
     """The rows `(batch, length, width)` of an embedding table `(vocabulary, width)`."""
-    return int8_rows(graph, table, ids) if graph.style.int8 else graph.node("Gather", graph.weight(table), ids)
+    if graph.style.int8 and graph.style.int8.tables:
+        return int8_rows(graph, table, ids)
+    return graph.node("Gather", graph.weight(table), ids)
 
 
 def layer_norm(graph: GraphWriter, x: str, weight: Array, bias: Array, epsilon: float) -> str:

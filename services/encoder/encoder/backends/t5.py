@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.graph import INPUT_IDS, GraphWriter
-from encoder.backends.layers import Heads, activation, attention, linear, lookup, rms_norm
+from encoder.backends.layers import LEAST_OF, Heads, activation, attention, lookup, named_linear, rms_norm
 from encoder.errors import FileDamaged, ModelUnsupported
 
 FINAL_NORM = "encoder.final_layer_norm.weight"
@@ -58,8 +58,8 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
     def norm(x: str, name: str) -> str:
         return rms_norm(graph, x, tensors[f"{name}.weight"], epsilon)
 
-    def project(x: str, name: str, positive: bool = False) -> str:
-        return linear(graph, x, tensors[f"{name}.weight"], name=name, positive=positive)
+    def project(x: str, name: str, least: float | None = None) -> str:
+        return named_linear(graph, x, name, tensors[f"{name}.weight"], least=least)
 
     def widen(x: str, name: str) -> str:
         if not gated:
@@ -69,7 +69,7 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
     words = "shared.weight" if "shared.weight" in tensors else "encoder.embed_tokens.weight"
     hidden = lookup(graph, tensors[words], INPUT_IDS)
     bias = _position_bias(graph, config, tensors[RELATIVE_BIAS])
-    positive = act == "relu" and not gated
+    least = None if gated else LEAST_OF.get(act)
     for block in range(int(config["num_layers"])):
         name = f"encoder.block.{block}.layer"
         normed = norm(hidden, f"{name}.0.layer_norm")
@@ -77,7 +77,7 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
         mixed = attention(graph, query, key, value, bias, heads)
         hidden = graph.node("Add", hidden, project(mixed, f"{name}.0.SelfAttention.o"))
         inner = widen(norm(hidden, f"{name}.1.layer_norm"), f"{name}.1.DenseReluDense")
-        hidden = graph.node("Add", hidden, project(inner, f"{name}.1.DenseReluDense.wo", positive))
+        hidden = graph.node("Add", hidden, project(inner, f"{name}.1.DenseReluDense.wo", least))
     return norm(hidden, FINAL_NORM.removesuffix(".weight"))
 
 

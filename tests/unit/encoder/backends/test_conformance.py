@@ -4,7 +4,7 @@ A backend whose packages are not installed is skipped; Neuron runs on a fake dev
 """
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from encoder import gate
+from encoder.backends.preparing import Order, prepare
 from encoder.backends.protocol import Backend, Goldens, ObserveRun, embed, goldens, open_backend
 from encoder.settings import Settings
 
@@ -22,10 +24,10 @@ TORCH = all(importlib.util.find_spec(package) for package in ("torch", "transfor
 MAX_TOKENS = 24
 COSINES = {"fp32": 1 - 1e-5, "bf16": 1 - 5e-3, "int8": 1 - 2e-2}
 """At least what two embeddings of one passage have, by precision: sums are made in another order, and rounding follows it."""
-KINDS = ("hashing", "onnx", "torch", "torch-bf16", "neuron", "neuron-bf16")
+KINDS = ("hashing", "onnx", "onnx-int8", "torch", "torch-bf16", "neuron", "neuron-bf16")
 MODELS = ("t5", "t5-projection", "bert", "roberta")
 CASES = [(kind, model) for kind in ("onnx", "torch") for model in MODELS]
-CASES += [("hashing", "none"), ("torch-bf16", "t5"), ("neuron", "t5-projection"), ("neuron", "roberta"), ("neuron-bf16", "t5")]
+CASES += [("hashing", "none"), ("onnx-int8", "t5-projection"), ("torch-bf16", "t5"), ("neuron", "t5-projection"), ("neuron", "roberta"), ("neuron-bf16", "t5")]
 WITH_TORCH = [kind for kind in KINDS if kind.startswith(("torch", "neuron"))]
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -45,7 +47,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, tiny: ModuleType) -> dict[
 
 
 @pytest.fixture(scope="module")
-def open_kind(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Open:
+def open_kind(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, tiny: ModuleType) -> Open:
     """Opens a kind of backend over one of the models; what Neuron compiles is kept for the other tests."""
     store = tmp_path_factory.mktemp("store")
 
@@ -56,6 +58,8 @@ def open_kind(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
         told: dict[str, Any] = {"backend": name, "model": str(folders[model]), "max_tokens": max_tokens, "state_dir": store / "state"}
         if name == "torch":
             told["device"] = f"cpu/{precision or 'fp32'}"
+        if precision == "int8":
+            told["model"] = str(int8_artefact(folders[model], max_tokens, tiny.WORDS, store))
         if name == "neuron":
             return open_neuron(told, precision or "fp32", store, observe)
         return open_backend(Settings(**told), observe)
@@ -66,12 +70,24 @@ def open_kind(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 def open_neuron(told: dict[str, Any], precision: str, store: Path, observe: ObserveRun) -> Backend:
     from tests.fakes.neuron import FakeNeuron  # here, because they need torch
 
+    from encoder.backends import neuron_compile
     from encoder.backends.neuron import NeuronBackend
-    from encoder.backends.neuron_compile import Order, compile_model
 
-    order = Order(told["model"], "trn1", precision, told["max_tokens"], rows=(4,), lengths=(12,))
-    home = compile_model(order, store, FakeNeuron())
+    order = neuron_compile.Order(told["model"], "trn1", precision, told["max_tokens"], rows=(4,), lengths=(12,))
+    home = neuron_compile.compile_model(order, store, FakeNeuron())
     return NeuronBackend(Settings(**told | {"device": f"trn1/{precision}", "model": str(home)}), observe, FakeNeuron())
+
+
+def int8_artefact(model: Path, max_tokens: int, words: Sequence[str], store: Path) -> Path:
+    """What `prepare` makes; so few numbers per embedding round worse than those of real models, so their neighbours may differ more."""
+    root = store / "artefacts" / f"{model.name}-{max_tokens}"
+    if not root.exists():
+        drawn = np.random.default_rng(4)
+        sample = [" ".join(drawn.choice(words, drawn.integers(3, 14))) for _ in range(gate.LEAST_LINES)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(gate, "OVERLAP", 0.8)
+            prepare(Order(str(model), root, "int8", max_tokens=max_tokens, sample=sample))
+    return root
 
 
 @pytest.fixture(scope="module")
