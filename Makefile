@@ -63,9 +63,10 @@ lint: .venv/tested ## Lint, formatting, types and import rules
 evaluate: .venv/tested ## Measure the served pipeline on held-out positives; write the ladder and docs/quality.md
 	@$(BIN)/python -m pipelines evaluate --state $(STATE)-evaluate
 
-bench: .venv/tested ## Time a recommendation, and the retriever against raw FAISS, other stores and its goals (ARGS=--quick: minutes, not an hour)
+bench: .venv/tested ## Time a recommendation, the retriever and the encoder against peers and their goals (ARGS=--quick: minutes, not hours)
 	@$(BIN)/python tests/bench/recommendation.py --state $(STATE)
 	@$(BIN)/python -m tests.bench.retriever_all --state $(STATE)-bench $(ARGS)
+	@$(BIN)/python -m tests.bench.encoder_all --state $(STATE)-bench $(ARGS)
 
 openapi: .venv/tested ## Write tests/contract/openapi/*.json from the services; a test compares them
 	@$(BIN)/python tests/contract/write_openapi.py
