@@ -32,7 +32,7 @@ from servicekit.app import Route
 
 
 async def embed(request: Request) -> Response:
-    """Embeds 1 to 256 passages: one unit-length float32 embedding each, in order. An empty passage has an embedding too.
+    """Embeds 1 to 256 passages: one unit-length float32 embedding each, in order. A blank passage is refused.
 
     JSON carries every embedding as base64 of little-endian float32. With `Accept: application/vnd.warmstart.embeddings` the body
     is the same bytes row after row, with count, dimension and fingerprint in headers.

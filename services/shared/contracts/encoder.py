@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from contracts.wire import MAX_DIMENSION, Embedding, LongText, Reply, Wire
 
@@ -23,6 +23,16 @@ Dimensions = Annotated[
 ]
 
 
+def _worded(text: str) -> str:
+    if not text or text.isspace():
+        raise ValueError("is blank; send some words or leave it out")
+    return text
+
+
+EmbeddedText = Annotated[LongText, AfterValidator(_worded)]
+"""A passage of 1 to 20,000 characters that are not all white space: of nothing there is nothing to embed."""
+
+
 def _few(most: int) -> BeforeValidator:
     """Tells how many there are, which pydantic stops counting at."""
 
@@ -37,7 +47,7 @@ def _few(most: int) -> BeforeValidator:
 class EmbedRequest(Wire):
     """Passages to embed."""
 
-    texts: Annotated[tuple[LongText, ...], _few(MAX_TEXTS), Field(min_length=1, max_length=MAX_TEXTS)]
+    texts: Annotated[tuple[EmbeddedText, ...], _few(MAX_TEXTS), Field(min_length=1, max_length=MAX_TEXTS)]
     dimensions: Dimensions = None
 
 
@@ -65,7 +75,7 @@ class EmbeddingsRequest(Wire):
     """What `embeddings.create` of OpenAI's clients sends."""
 
     input: Annotated[
-        tuple[LongText, ...],
+        tuple[EmbeddedText, ...],
         _few(MAX_INPUTS),
         BeforeValidator(_texts),
         Field(min_length=1, max_length=MAX_INPUTS),

@@ -18,7 +18,7 @@ from encoder import app as encoder_app
 from encoder.metrics import EncoderMetrics
 from encoder.settings import Settings
 
-TEXTS = ["space opera", "ghosts in the machine", ""]
+TEXTS = ["space opera", "ghosts in the machine", "!?"]
 
 
 @pytest.fixture
@@ -68,6 +68,8 @@ async def test_the_fingerprint_is_that_of_the_embeddings(client: httpx2.AsyncCli
         ({"texts": ["a"], "dimensions": 0}, "greater than or equal to 1 (got 0)"),
         ({"texts": ["a"], "dimensions": "many"}, "valid integer"),
         ({"texts": ["a\x00b"]}, "NUL"),
+        ({"texts": [""]}, "blank"),
+        ({"texts": ["a", " \n\u2003"]}, "texts.1"),
         ({"texts": [7]}, "string"),
         ({"text": "a"}, "text"),
     ],

@@ -14,7 +14,7 @@ from encoder import app as encoder_app
 from encoder.metrics import EncoderMetrics
 from encoder.settings import Settings
 
-TEXTS = ["space opera", "ghosts in the machine", ""]
+TEXTS = ["space opera", "ghosts in the machine", "!?"]
 
 
 @pytest.fixture

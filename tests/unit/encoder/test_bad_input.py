@@ -13,6 +13,9 @@ from encoder.metrics import EncoderMetrics
 from encoder.settings import Settings
 
 BAD: list[tuple[str, bytes, int]] = [
+    ("/v1/embed", json.dumps({"texts": [""]}).encode(), 422),
+    ("/v1/embed", json.dumps({"texts": ["some", " \n\u2003"]}).encode(), 422),
+    ("/v1/embeddings", json.dumps({"input": "", "model": "hashing"}).encode(), 422),
     ("/v1/embed", json.dumps({"texts": ["a" * 1_000_000]}).encode(), 422),
     ("/v1/embed", json.dumps({"texts": ["a"] * 10_000}).encode(), 422),
     ("/v1/embed", b'{"texts": ["' + b"\xff" * 10_000 + b'"]}', 400),
