@@ -161,9 +161,36 @@ EXPANDER = (
 )
 ENCODER = (
     *traffic("encoder", "/v1/embed"),
-    graph("Passages embedded", "short", (rate("encoder_texts_total", "encoder", "pod"), "{{pod}}"), says="Per second and pod."),
+    graph(
+        "Latency for OpenAI's clients",
+        "s",
+        *quantiles("encoder_request_duration_seconds", "encoder", 'route="/v1/embeddings"'),
+        says="Of /v1/embeddings.",
+    ),
+    graph("Passages embedded", "short", (rate("encoder_texts_total", "encoder", "pod"), "{{pod}}"), says="By the model, per second and pod."),
+    graph(
+        "Passages answered without a run",
+        "short",
+        (rate("encoder_recent_hits_total", "encoder"), "embedded lately"),
+        (rate("encoder_shared_texts_total", "encoder"), "equal to one that waited"),
+        says="Per second.",
+    ),
+    graph(
+        "Passages dropped",
+        "short",
+        (rate("encoder_dropped_texts_total", "encoder", "pod"), "{{pod}}"),
+        says="Per second: their deadline passed, their caller left, or another passage of their request failed, before they were run.",
+    ),
     graph("Passages held", "short", (f"sum by (pod) (encoder_queued_texts{of('encoder')})", "{{pod}}"), says="Accepted, not answered."),
-    graph("Wait in the queue", "s", *quantiles("encoder_queue_wait_seconds", "encoder")),
+    graph(
+        "Tokens held",
+        "short",
+        (f"sum by (pod, priority) (encoder_queued_tokens{of('encoder')})", "{{pod}} {{priority}}"),
+        says="Of the passages held. A pod refuses with 429 from max_queued_tokens on, and bulk requests from half of it.",
+    ),
+    graph("Wait in the queue", "s", *quantiles("encoder_queue_wait_seconds", "encoder"), says="Of online passages, for a batch to start."),
+    graph("Wait in the queue, bulk", "s", *quantiles("encoder_bulk_queue_wait_seconds", "encoder"), says="Of x-priority: bulk."),
+    graph("Time of tokenising", "s", *quantiles("encoder_tokenisation_seconds", "encoder"), says="A request's, with its look-up."),
     graph("Time of a batch", "s", *quantiles("encoder_inference_seconds", "encoder")),
     graph("Passages per batch", "short", (share(rate("encoder_texts_total", "encoder"), rate("encoder_batches_total", "encoder")), "mean")),
     graph(
@@ -174,6 +201,12 @@ ENCODER = (
     ),
     graph("Tokens", "short", (rate("encoder_tokens_total", "encoder"), "a second")),
     graph("Batches failed", "reqps", (rate("encoder_failed_batches_total", "encoder"), "batches")),
+    graph(
+        "Memory of recent embeddings",
+        "bytes",
+        (f"sum by (pod) (encoder_recent_bytes{of('encoder')})", "{{pod}}"),
+        says="At most recent_bytes.",
+    ),
     *pods("encoder"),
 )
 RETRIEVER = (

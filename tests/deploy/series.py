@@ -65,7 +65,7 @@ def exposed(service: str) -> dict[str, tuple[str, set[str]]]:
     """Type and labels of every sample that `/metrics` of the service can show, by its name."""
     module = importlib.import_module(f"{service}.metrics")
     metrics = getattr(module, f"{service.capitalize()}Metrics")()
-    for metric in vars(metrics).values():
+    for metric in list(metrics.registry._collector_to_names):
         if isinstance(metric, MetricWrapperBase) and metric._labelnames:  # a labelled metric shows no sample before its first child
             metric.labels(*metric._labelnames)
     return dict(_samples(generate_latest(metrics.registry).decode()))
