@@ -14,7 +14,7 @@ from tests.deploy.rendering import CASES, NAME, NAMESPACE, ROOT, Object, merged,
 PROFILES = ("eks-trn1", "eks-trn2", "gpu")
 METRICS = {
     "gateway": "gateway_requests_in_flight",
-    "encoder": "encoder_queued_texts",
+    "encoder": "encoder_queued_tokens",
     "expander": "expander_llm_permits_in_use",
 }
 """What docs/monitoring.md recommends to scale on, besides CPU."""
@@ -82,7 +82,7 @@ def test_a_custom_metric_is_a_gauge_of_the_service_that_it_scales(case: str) -> 
         if metric["type"] == "Pods"
     ]
     for component, name in [*asked, *METRICS.items()]:
-        assert series.exposed(component)[name] == ("gauge", set())
+        assert series.exposed(component)[name][0] == "gauge"
 
 
 def test_the_metrics_that_the_documentation_names_exist() -> None:
@@ -91,6 +91,21 @@ def test_the_metrics_that_the_documentation_names_exist() -> None:
     written = set(re.findall(r"`((?:gateway|encoder|expander|retriever)_[a-z_]+|vllm:[a-z_]+)`", text))
     assert set(METRICS.values()) <= written
     assert [name for name in written if not any(one == name or one.startswith(f"{name}_") for one in known)] == []
+
+
+def test_the_rules_for_an_adapter_serve_each_metric_that_is_recommended_once_and_ask_for_labels_that_exist() -> None:
+    (text,) = re.findall(r"```yaml\n(rules:.*?)```", (ROOT / "docs" / "monitoring.md").read_text(), re.DOTALL)
+    rules, known = yaml.safe_load(text)["rules"]["custom"], series.known()
+    served: list[str] = []
+    for rule in rules:
+        own = [name for name in known if name in re.split(r"\W+", rule["seriesQuery"])]
+        query = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.LabelMatchers>>", 'namespace="shop"')
+        for name in own:
+            for _, matchers in (*named(rule["seriesQuery"]).series, *named(query.replace("<<.Series>>", name)).series):
+                assert {matcher.label for matcher in matchers} <= known[name] | {"__name__"}
+        served += own
+    assert len(served) == len(set(served))
+    assert set(METRICS.values()) <= set(served)
 
 
 def test_vllm_scales_on_what_runs_and_what_waits_of_its_model_in_this_namespace() -> None:
