@@ -12,7 +12,9 @@ from pipelines.distil import command as distil
 from pipelines.embed import command as embed
 from pipelines.embed.faults import EmbedFailed
 from pipelines.ending import ended_by_signals
+from pipelines.evaluate import chosen as measured
 from pipelines.evaluate import run as evaluate
+from pipelines.evaluate.chosen import EvaluateRefused
 from pipelines.importer import ImportIncomplete
 from pipelines.move_catalogue import MoveIncomplete, Retriever, RetrieverRefused
 from pipelines.plan import command as plan
@@ -40,8 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         writing.add_argument("--topics", type=Path, required=True, help="where the expander reads its topics artefact")
     for waiting in (first, probe):
         waiting.add_argument("--wait-s", type=float, default=60.0, help="seconds to wait for all four services")
-    measure = commands.add_parser("evaluate", help="measure the served pipeline on held-out positives")
-    measure.add_argument("--state", type=Path, default=Path(".warmstart-evaluate"), help="folder for state and logs")
+    measured.add_options(commands.add_parser("evaluate", help="measure the served pipeline on held-out positives"))
     move = commands.add_parser("move-catalogue", help="make one retriever hold what another holds, such as Milvus what FAISS does")
     move.add_argument("--from", dest="source", required=True, help="the retriever to read, such as http://127.0.0.1:8003")
     move.add_argument("--to", dest="target", required=True, help="the retriever to fill")
@@ -64,6 +65,7 @@ def main() -> None:
         ApiRefused,
         CheckFailed,
         EmbedFailed,
+        EvaluateRefused,
         ImportIncomplete,
         MoveIncomplete,
         NotReady,
@@ -97,7 +99,7 @@ def _run(chosen: argparse.Namespace) -> None:
     elif chosen.job == "plan":
         plan.run(chosen)
     else:
-        evaluate.run(chosen.state)
+        evaluate.run(measured.Chosen.of(chosen))
 
 
 if __name__ == "__main__":

@@ -32,15 +32,26 @@ class Estimate:
 
 def estimate(values: Values, seed: int = 0) -> Estimate:
     """Mean and interval of `values` `(n_users,)`; users are resampled with replacement `RESAMPLES` times."""
-    random = np.random.default_rng(seed)
-    counts = random.multinomial(len(values), np.full(len(values), 1 / len(values)), size=RESAMPLES)
-    low, high = np.percentile(counts @ values / len(values), [2.5, 97.5])
+    low, high = np.percentile(_resampled(len(values), seed) @ values / len(values), [2.5, 97.5])
     return Estimate(float(values.mean()), float(low), float(high))
+
+
+def _resampled(users: int, seed: int) -> Values:
+    """How often each resample takes each user: `(RESAMPLES, users)`."""
+    counts = np.random.default_rng(seed).multinomial(users, np.full(users, 1 / users), size=RESAMPLES)
+    return counts.astype(np.float64)
 
 
 def paired_difference(ours: Values, theirs: Values) -> Estimate:
     """Interval of the mean difference, the same users resampled on both sides."""
     return estimate(ours - theirs)
+
+
+def paired_ratio(ours: Values, theirs: Values, seed: int = 0) -> Estimate:
+    """Interval of the mean of `ours` over that of `theirs`, the same users resampled on both sides; no resample may leave `theirs` at 0."""
+    counts = _resampled(len(ours), seed)
+    low, high = np.percentile((counts @ ours) / (counts @ theirs), [2.5, 97.5])
+    return Estimate(float(ours.mean() / theirs.mean()), float(low), float(high))
 
 
 def coverage(rankings: Sequence[Sequence[str]], k: int, catalogue_size: int) -> float:

@@ -14,7 +14,8 @@ import numpy as np
 from pipelines import importer, jobs, sample
 from pipelines.api import Api
 from pipelines.bootstrap import EVENT_CHUNK, ITEM_CHUNK
-from pipelines.evaluate import baselines, datasets, ladder
+from pipelines.evaluate import baselines, datasets, ladder, recalls
+from pipelines.evaluate.chosen import LADDER, Chosen
 from pipelines.evaluate.datasets import HeldOut, fraction
 from pipelines.evaluate.report import K, Section, markdown
 from pipelines.evaluate.served import Served
@@ -22,7 +23,6 @@ from pipelines.interactions import Interactions
 from pipelines.suite import Suite
 
 DATA = Path("../shared/data/goodbooks-coldstart")
-LADDER, REPORT = Path("services/gateway/gateway/ladder.json"), Path("docs/quality.md")
 OURS, CONTROL = "Warmstart, fused as served", "shuffled control (another user's evidence)"
 MOST_LIKED = 200
 COLD_USERS = 4_000
@@ -133,33 +133,48 @@ def _facts(data: HeldOut, digest: str, tuning: int, reported: int) -> dict[str, 
     }
 
 
-def run(state: Path) -> None:
-    """Runs the whole measurement with its state under `state`, which is emptied first; writes the ladder and docs/quality.md."""
+def run(chosen: Chosen) -> None:
+    """Runs the whole measurement with its state under `chosen.state`, which is emptied first; writes the ladder and the page."""
+    theirs = recalls.read(chosen.against) if chosen.against else None
     data = datasets.load(DATA)
     halves: dict[bool, dict[str, Sequence[str]]] = {True: {}, False: {}}
     for user, items in data.users.items():
         halves[fraction(f"tune {user}") < 0.5][user] = items
     tuning, reported = halves[True], halves[False]
     print(f"{data.name}: {len(tuning):,} users to choose weights on, {len(reported):,} to report.")
-    shutil.rmtree(state, ignore_errors=True)  # what is measured is what today's code makes of the data, not what an older one left
-    with Suite(state.resolve()) as suite, Served(suite) as served:
+    shutil.rmtree(chosen.state, ignore_errors=True)  # what is measured is what today's code makes of the data, not what an older one left
+    if chosen.out:
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        shutil.copy(LADDER, chosen.ladder)  # the gateway needs one to start; it decides nothing until its successor is written
+    with Suite(chosen.state.resolve(), chosen.settings()) as suite, Served(suite) as served:
         suite.wait_ready()
+        facts = {"Encoder": f"`{served.fingerprint()}`"}
         with Api(suite.gateway_url) as api:
             prepare(api, suite, data)
         catalogue = {item["id"]: item for item in sample.items()}
         print("Choosing weights ...")
-        chosen = ladder.build(served, catalogue, tuning, {"data": data.name, "users": len(tuning), "command": "make evaluate"})
-        digest = ladder.write(chosen, LADDER)
+        weights = ladder.build(served, catalogue, tuning, {"data": data.name, "users": len(tuning), "command": "make evaluate"})
+        facts |= _facts(data, ladder.write(weights, chosen.ladder), len(tuning), len(reported))
         with suite.killed("gateway"):
             print("Restarting the gateway with the new ladder ...")
-        measurement = Measurement(served, data, reported)
-        sections = []
-        for title, measure in (
-            *((f"{count} seeds", lambda count=count: measurement.seeds(count)) for count in (0, 1, 3)),
-            ("stated interest", measurement.interests),
-            ("strictly cold items", measurement.cold_items),
-        ):
-            print(f"Measuring: {title}")
-            sections.append(measure())
-    REPORT.write_text(markdown(sections, _facts(data, digest, len(tuning), len(reported)), chosen, OURS, CONTROL))
-    print(f"Written: {LADDER}, {REPORT}")
+        sections = measured(Measurement(served, data, reported))
+    page = markdown(sections, facts, weights, OURS, CONTROL)
+    if chosen.out:
+        ours = recalls.write(sections, chosen.out)
+        if theirs:
+            page += "\n".join(["", f"## Against {chosen.against}", "", *recalls.comparison(ours, theirs), ""])
+    chosen.report.write_text(page)
+    print(f"Written: {chosen.ladder}, {chosen.report}")
+
+
+def measured(measurement: Measurement) -> list[Section]:
+    """Every amount of evidence, from none on."""
+    sections = []
+    for title, measure in (
+        *((f"{count} seeds", lambda count=count: measurement.seeds(count)) for count in (0, 1, 3)),
+        ("stated interest", measurement.interests),
+        ("strictly cold items", measurement.cold_items),
+    ):
+        print(f"Measuring: {title}")
+        sections.append(measure())
+    return sections

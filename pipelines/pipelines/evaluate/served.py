@@ -44,6 +44,12 @@ class Served:
     def _embedding(self, text: str) -> str:
         return str(self._post("encoder", "/v1/embed", {"texts": [text]})["embeddings"][0])
 
+    def fingerprint(self) -> str:
+        """Of the space that the running encoder embeds into."""
+        answer = self._http.get(self._suite.url("encoder") + "/v1/fingerprint")
+        answer.raise_for_status()
+        return str(answer.json()["fingerprint"])
+
     def fused(self, k: int, **request: Any) -> tuple[str, ...]:
         """The ids the gateway recommends; a degraded answer is not one to measure and raises."""
         answer = self._post("gateway", "/v1/recommendations", {"k": k, "deadline_ms": DEADLINE_MS, **request})

@@ -42,3 +42,15 @@ def test_a_paired_difference_is_sharper_than_two_separate_intervals() -> None:
 
 def test_coverage_is_the_share_of_items_anybody_saw() -> None:
     assert metrics.coverage([["a", "b", "c"], ["a", "d"]], k=2, catalogue_size=10) == pytest.approx(0.3)
+
+
+def test_a_paired_ratio_is_exact_where_every_user_keeps_the_same_share() -> None:
+    theirs = np.random.default_rng(3).random(200)
+    ratio = metrics.paired_ratio(0.9 * theirs, theirs)
+    assert (ratio.mean, ratio.low, ratio.high) == pytest.approx((0.9, 0.9, 0.9))
+
+
+def test_a_paired_ratio_is_that_of_the_means_and_not_the_mean_of_ratios() -> None:
+    ratio = metrics.paired_ratio(np.array([0.0, 1.0]), np.array([0.5, 1.0]))
+    assert ratio.mean == pytest.approx(2 / 3)
+    assert ratio.low <= ratio.mean <= ratio.high
