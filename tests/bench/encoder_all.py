@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import (
+    encoder_distilled,
     encoder_int8,
     encoder_latency,
     encoder_lengths,
@@ -46,6 +47,11 @@ class Models:
         return [encoder_models.minilm(), *self._made("minilm int8", lambda: encoder_models.minilm_int8(self._state))]
 
     @cached_property
+    def mini(self) -> list[Model]:
+        """The small T5, as it is shipped and in int8."""
+        return [encoder_models.mini(), *self._made("t5-mini int8", lambda: encoder_models.mini_int8(self._state))]
+
+    @cached_property
     def t5(self) -> list[Model]:
         return self._made(f"{self.shape} int8", lambda: encoder_models.t5_int8(self._state, self.shape))
 
@@ -59,6 +65,11 @@ class Models:
     def every(self) -> list[Model]:
         return [*self.minilm, *self.t5]
 
+    @property
+    def small(self) -> list[Model]:
+        """What the default is chosen from."""
+        return [*self.minilm, *self.mini]
+
     def _made(self, name: str, make: Callable[[], Model]) -> list[Model]:
         try:
             return [make()]
@@ -68,7 +79,7 @@ class Models:
             return []
 
     def describe(self) -> dict[str, Any]:
-        told = {model.name: dict(model.settings) | {"report": encoder_models.report(model)} for model in self.every}
+        told = {model.name: dict(model.settings) | {"report": encoder_models.report(model)} for model in [*self.every, *self.mini]}
         return {"models": told, "failed": self.failed}
 
 
@@ -83,6 +94,7 @@ def parts(models: Models, state: Path, quick: bool) -> dict[str, Callable[[], di
         "peers": lambda: encoder_peers.measure(models.minilm, state, extent),
         "int8": lambda: encoder_int8.measure(models.int8(), state, models.shape, rounds, 0.2 if quick else 2.0),
         "latency": lambda: encoder_latency.measure(models.every, state, extent),
+        "distilled": lambda: encoder_distilled.measure(models.small, state, 100 if quick else 1_000),
         "lengths": lambda: encoder_lengths.measure(models.every, state, 8 if quick else 64, rounds),
         "start": lambda: encoder_start.measure(models.every, state, rounds),
         "overload": lambda: encoder_latency.overload(models.minilm[-1], state, extent),

@@ -1,6 +1,7 @@
 """The models that the encoder is measured with, each made once and kept in the state folder. Knows how they are prepared, not measured.
 
-MiniLM comes with the project. T5-base has random weights: how fast a model is does not depend on them. Its tokeniser is MiniLM's.
+MiniLM and the small T5 come with the project. T5-base has random weights: how fast a model is does not depend on them. Its tokeniser is
+MiniLM's.
 """
 
 import importlib.util
@@ -23,6 +24,7 @@ from encoder.backends.protocol import Backend, open_backend
 from encoder.settings import Settings
 from servicekit.settings import environment_with
 
+MINI = Path("models/warmstart-t5-mini/warmstart_t5_mini/model")
 VOCABULARY, SEED = 32_128, 11
 PREPARING_S = 1_800.0
 SHAPES: Mapping[str, Mapping[str, int]] = {
@@ -171,3 +173,12 @@ def t5_int8(state: Path, shape: str) -> Model:
 def t5_fp32(state: Path, shape: str) -> Model:
     folder = t5_folder(state, shape)
     return Model(f"{shape} fp32", {"model": str(folder)}, folder)
+
+
+def mini() -> Model:
+    """The small T5 that was distilled from MiniLM, as it is shipped."""
+    return Model("t5-mini fp32", {"model": str(MINI)}, MINI)
+
+
+def mini_int8(state: Path) -> Model:
+    return Model("t5-mini int8", {"model": str(prepared(str(MINI), "t5-mini", state))}, MINI)
