@@ -1,4 +1,4 @@
-"""What values.yaml can not say: which values are legal, and which only together. Knows the keys, not how schema or README are written.
+"""What values.yaml can not say: which values are legal. Knows the keys, not how schema or README are written, nor what goes together.
 
 A sentence is put into the schema as the constant that the value is not, so that Helm's refusal tells the reason and the remedy.
 """
@@ -54,6 +54,8 @@ SHAPES: tuple[tuple[str, Schema], ...] = (
     ("httpRoute.parentRefs", array(PARENT)),
     ("httpRoute.hostnames", STRINGS),
     ("image.pullSecrets", STRINGS),
+    ("services.encoder.neuron.compile.rows", array({"type": "integer", "minimum": 1, "maximum": 256}) | {"minItems": 1}),
+    ("services.encoder.neuron.compile.lengths", array({"type": "integer", "minimum": 8, "maximum": 8192})),
     ("llm.capabilities", array({"type": "string", "pattern": "^[A-Z_]+$"})),
 )
 """Whole schemas by the end of a key, where the default is empty or the value is free."""
@@ -62,6 +64,15 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ("*eplicas", {"minimum": 1}),
     ("*cpuPercent", {"minimum": 1, "maximum": 100}),
     ("services.retriever.readers.replicas", {"minimum": 0}),
+    ("services.encoder.neuron.chips", {"minimum": 0, "maximum": 16}),
+    (
+        "services.encoder.neuron.device",
+        unless({"pattern": "^(inf2|trn1|trn1n|trn2)/(fp32|bf16)$"}, "a kind of chip and a precision, such as inf2/bf16 or trn1/bf16"),
+    ),
+    (
+        "services.encoder.neuron.model",
+        unless({"pattern": "^(/artefacts/.+[^/])?$"}, "a folder below /artefacts, where the volume is mounted: pods download nothing"),
+    ),
     ("*.port", {"minimum": 1, "maximum": 65535}),
     ("*.size", {"pattern": r"^[0-9]+(Ki|Mi|Gi|Ti)$"}),
     ("*storageClass", CLASS_NAME),
@@ -83,6 +94,7 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ("bootstrap.source", unless({"pattern": "^(sample|/artefacts/.+)$"}, "`sample`, or a folder below /artefacts with items.ndjson")),
     ("cronJobs.refresh.schedule", unless({"pattern": r"^\S+( \S+){4}$"}, "five fields of cron, such as `17 3 * * *`; the time is UTC")),
     ("image.digests.*", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
+    ("services.encoder.neuron.image.digest", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
     ("llm.image.digest", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
     (
         "*.tag",
@@ -132,120 +144,3 @@ OWNED = {
     "llm_api_key": "a secret: name a Secret in llm.existingSecret",
 }
 """Settings of services.<service>.settings that the chart makes from something else, with what to do instead."""
-
-
-def at(path: str, schema: Schema) -> Schema:
-    """The condition that the value at the dotted path is as `schema` says."""
-    name, _, rest = path.partition(".")
-    return {"properties": {name: at(rest, schema) if rest else schema}, "required": [name]}
-
-
-def every(*conditions: Schema) -> Schema:
-    return {"allOf": list(conditions)}
-
-
-EMPTY, ON, FILLED = {"enum": ["", []]}, {"const": True}, {"not": {"enum": ["", []]}}
-
-
-def _forbidden(sentence: str, *conditions: Schema) -> Schema:
-    return {"if": every(*conditions), "then": {"const": sentence}}
-
-
-def together(profiles: dict[str, Any]) -> list[Schema]:
-    """Rules over several keys; `profiles` is the table of runtime profiles."""
-    own = [name for name, profile in profiles.items() if profile["has_pod"]]
-    deployed, metric = at("llm.profile", {"enum": own}), "autoscaling.metric"
-    readers = "services.retriever.readers"
-    rules = [
-        _forbidden(
-            "services.retriever.settings.publish_url is missing, or is no URL of object storage such as s3://bucket/prefix: "
-            "services.retriever.readers follow what is published there, and a folder inside a pod is seen by no other",
-            {"anyOf": [at(f"{readers}.replicas", {"minimum": 1}), at(f"{readers}.autoscaling.enabled", ON)]},
-            {"not": at("services.retriever.settings.publish_url", {"pattern": "^(s3|gs|gcs|az|abfss?)://"})},
-        ),
-        _forbidden(
-            "services.retriever.settings.publish_url goes without milvus.existingSecret: Milvus keeps copies and snapshots of its own",
-            at("milvus.existingSecret", FILLED),
-            at("services.retriever.settings.publish_url", FILLED),
-        ),
-        _forbidden(
-            "postgresql.existingSecret is missing: gateways scale only when their profiles are in PostgreSQL, not in one SQLite file",
-            at("services.gateway.autoscaling.enabled", ON),
-            at("postgresql.existingSecret", EMPTY),
-        ),
-        _forbidden(
-            "artefacts.storageClass is missing: name a class that can do ReadWriteMany (EFS on EKS), or an artefacts.existingClaim",
-            at("artefacts.accessMode", {"const": "ReadWriteMany"}),
-            at("artefacts.storageClass", EMPTY),
-            at("artefacts.existingClaim", EMPTY),
-        ),
-        _forbidden(
-            "llm.url is missing: with llm.profile external it says where the API is",
-            at("llm.profile", {"const": "external"}),
-            at("llm.url", EMPTY),
-        ),
-        _forbidden("llm.url goes with llm.profile external only", at("llm.profile", {"not": {"const": "external"}}), at("llm.url", FILLED)),
-        _forbidden(
-            "llm.existingSecret goes with llm.profile external only: here the NetworkPolicy admits nobody but the expander to vLLM",
-            at("llm.profile", {"not": {"const": "external"}}),
-            at("llm.existingSecret", FILLED),
-        ),
-        _forbidden("llm.model.name is missing: the model is read from /artefacts/models/<name>", deployed, at("llm.model.name", EMPTY)),
-        _forbidden(
-            "httpRoute.parentRefs is missing: an HTTPRoute is served only by the Gateways it names",
-            at("httpRoute.enabled", ON),
-            at("httpRoute.parentRefs", EMPTY),
-        ),
-        _forbidden(
-            "networkPolicy.metricsFrom is missing: without it the NetworkPolicy keeps Prometheus out and the ServiceMonitor finds nothing",
-            at("monitoring.serviceMonitor.enabled", ON),
-            at("networkPolicy.enabled", ON),
-            at("networkPolicy.metricsFrom", EMPTY),
-        ),
-        _forbidden(
-            "llm.autoscaling.prometheusUrl is missing: KEDA reads the queue of vLLM there",
-            at("llm.autoscaling.enabled", ON),
-            at("llm.autoscaling.prometheusUrl", EMPTY),
-        ),
-        _forbidden(
-            "llm.autoscaling needs an llm.profile with a pod: nothing is deployed that could scale",
-            at("llm.autoscaling.enabled", ON),
-            at("llm.profile", {"not": {"enum": own}}),
-        ),
-    ]
-    rules += [
-        _forbidden(
-            f"services.{name}.{metric}.averageValue is missing: the value per pod to scale for",
-            at(f"services.{name}.{metric}.name", FILLED),
-            at(f"services.{name}.{metric}.averageValue", EMPTY),
-        )
-        for name in ("gateway", "encoder", "expander", "retriever.readers")
-    ]
-    return rules + [rule for name in own for rule in _of_profile(name, profiles[name])]
-
-
-def _of_profile(name: str, profile: dict[str, Any]) -> list[Schema]:
-    chosen, sizes = at("llm.profile", {"const": name}), profile["tensor_parallel_sizes"]
-    listed = ", ".join(map(str, sizes))
-    rules = [
-        _forbidden(
-            f"llm.tensorParallelSize of {name} is one of {listed}: other sizes do not fit its devices, or fail on them",
-            chosen,
-            at("llm.tensorParallelSize", {"not": {"enum": [0, *sizes]}}),
-        )
-    ]
-    if profile["needs_compile"]:
-        rules.append(
-            _forbidden(
-                f"llm.model.revision is missing: on {name} compiled artefacts are keyed by it", chosen, at("llm.model.revision", EMPTY)
-            )
-        )
-    if profile["device_resource"]:
-        sentence = (
-            f"artefacts.accessMode is ReadWriteOnce, but {name} runs on other nodes than the services: "
-            "take ReadWriteMany, or name an artefacts.existingClaim"
-        )
-        rules.append(
-            _forbidden(sentence, chosen, at("artefacts.accessMode", {"const": "ReadWriteOnce"}), at("artefacts.existingClaim", EMPTY))
-        )
-    return rules

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
-from values_rules import ABSENT, OWNED, REFINED, SHAPES, Schema, together
+from values_rules import ABSENT, OWNED, REFINED, SHAPES, Schema
+from values_together import together
 
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 KEPT = (

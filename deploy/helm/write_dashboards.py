@@ -167,7 +167,9 @@ ENCODER = (
         *quantiles("encoder_request_duration_seconds", "encoder", 'route="/v1/embeddings"'),
         says="Of /v1/embeddings.",
     ),
-    graph("Passages embedded", "short", (rate("encoder_texts_total", "encoder", "pod"), "{{pod}}"), says="By the model, per second and pod."),
+    graph(
+        "Passages embedded", "short", (rate("encoder_texts_total", "encoder", "pod"), "{{pod}}"), says="By the model, per second and pod."
+    ),
     graph(
         "Passages answered without a run",
         "short",

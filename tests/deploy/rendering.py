@@ -48,7 +48,17 @@ EVERYTHING: Object = {
         "dashboards": {"enabled": True},
     },
 }
-CASES = ("default", "dev", "eks-trn1", "eks-trn2", "gpu", "cpu", "external", "everything")
+NEURON: Object = {
+    "artefacts": {"accessMode": "ReadWriteMany", "storageClass": "efs"},
+    "services": {
+        "encoder": {
+            "neuron": {"chips": 1, "device": "inf2/bf16", "model": "/artefacts/models/sentence-t5-base"},
+            "nodeSelector": {"warmstart/intention": "inf2"},
+        }
+    },
+}
+"""An encoder on NeuronCores, and no LLM."""
+CASES = ("default", "dev", "eks-trn1", "eks-trn2", "gpu", "cpu", "external", "everything", "neuron")
 
 
 class Repeated(Exception):
@@ -102,6 +112,8 @@ def values_of(case: str) -> Object:
             return {}
         case "everything":
             return merged(from_profile("eks-trn1"), EVERYTHING)
+        case "neuron":
+            return NEURON
         case "cpu":
             return {"llm": {"profile": "cpu", "model": model}}
         case "external":

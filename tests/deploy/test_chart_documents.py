@@ -73,6 +73,7 @@ def test_every_key_of_the_values_is_read_by_a_template(unchecked: helm.Chart) ->
         merged(everything, quiet),
         {},
         values_of("external"),
+        values_of("neuron"),
         {"milvus": {"existingSecret": "m"}},
         merged(values_of("gpu"), {"priorityClass": {"create": False}}),
     )

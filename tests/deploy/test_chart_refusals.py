@@ -6,9 +6,10 @@ from typing import Any
 
 import helm_python as helm
 import pytest
-from tests.deploy.rendering import ANSWERS, CHART, asked, from_profile, merged, nested, render, values_of
+from tests.deploy.rendering import ANSWERS, CHART, NEURON, asked, from_profile, merged, nested, render, values_of
 
 TRAINIUM = from_profile("eks-trn1")
+NEURON_ALONE = {"neuron": NEURON["services"]["encoder"]["neuron"]}
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("an unknown key", {"replicaCount": 3}, "additional properties 'replicaCount' not allowed"),
     ("an unknown key of a service", {"services": {"gateway": {"replica": 3}}}, "additional properties 'replica' not allowed"),
@@ -74,6 +75,42 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
         "publish_url goes without milvus.existingSecret",
     ),
     ("a key of the bucket in plain values", {"objectStorage": {"secretKey": "x"}}, "additional properties 'secretKey' not allowed"),
+    (
+        "a Neuron backend without chips",
+        {"services": {"encoder": {"settings": {"backend": "neuron"}}}},
+        "services.encoder.neuron.chips is missing",
+    ),
+    ("chips without a model", merged(NEURON, nested("services.encoder.neuron.model", "")), "services.encoder.neuron.model is missing"),
+    (
+        "chips of any kind",
+        merged(values_of("everything"), {"services": {"encoder": NEURON_ALONE}}),
+        "services.encoder.nodeSelector is missing",
+    ),
+    (
+        "a kind of chip that there is not",
+        merged(NEURON, nested("services.encoder.neuron.device", "cuda/bf16")),
+        "a kind of chip and a precision",
+    ),
+    (
+        "a model to compile that pods would download",
+        merged(NEURON, nested("services.encoder.neuron.model", "org/t5")),
+        "pods download nothing",
+    ),
+    (
+        "a second word on what the chips serve",
+        merged(NEURON, nested("services.encoder.settings.model", "/artefacts/models/e5")),
+        "services.encoder.settings.model goes without services.encoder.neuron.chips",
+    ),
+    (
+        "more threads than cores",
+        merged(NEURON, nested("services.encoder.settings.threads", 9)),
+        "services.encoder.settings.threads goes without services.encoder.neuron.chips",
+    ),
+    (
+        "chips on other nodes than the volume",
+        merged(NEURON, {"artefacts": {"accessMode": "ReadWriteOnce"}}),
+        "an encoder with chips runs on other nodes than the services",
+    ),
     ("a scaling gateway on SQLite", {"services": {"gateway": {"autoscaling": {"enabled": True}}}}, "postgresql.existingSecret is missing"),
     (
         "fewer pods at most than at least",

@@ -40,10 +40,12 @@ app.kubernetes.io/version: {{ include "warmstart.tag" .root | trunc 63 | trimAll
 {{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* One of our five images; the digest wins over the tag. */}}
+{{/* One of our five images, or the encoder's for NeuronCores; the digest wins over the tag. */}}
 {{- define "warmstart.image" -}}
+{{- if include "warmstart.neuron" . }}{{ include "warmstart.neuron.image" .root }}{{ else }}
 {{- $name := include "warmstart.service.of" . }}{{ $digest := get .root.Values.image.digests $name -}}
 {{ .root.Values.image.registry }}/{{ $name }}{{ if $digest }}@{{ $digest }}{{ else }}:{{ include "warmstart.tag" .root }}{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* TCP port of a component's container and Service. */}}

@@ -1,7 +1,8 @@
 {{/* The pod of gateway, encoder, expander and retriever: one image each, settings from a ConfigMap, health on the same port. */}}
 
 {{- define "warmstart.service.pod" -}}
-{{- $root := .root }}{{ $name := .component }}{{ $own := include "warmstart.service.own" . | fromJson }}
+{{- $root := .root }}{{ $name := .component }}{{ $own := include "warmstart.service.own" . | fromJson }}{{ $neuron := include "warmstart.neuron" . }}
+{{- $taints := ternary (list (dict "key" "aws.amazon.com/neuron" "operator" "Exists" "effect" "NoSchedule")) list (eq $neuron "yes") }}
 metadata:
   labels:
     {{- include "warmstart.podLabels" . | nindent 4 }}
@@ -10,7 +11,7 @@ metadata:
     checksum/config: {{ include "warmstart.service.settings" . | sha256sum }}
     {{- with $own.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
-  {{- include "warmstart.pod" (merge (dict "nodeSelector" $own.nodeSelector "tolerations" $own.tolerations) .) | nindent 2 }}
+  {{- include "warmstart.pod" (merge (dict "nodeSelector" $own.nodeSelector "tolerations" (concat $own.tolerations $taints)) .) | nindent 2 }}
   {{- with include "warmstart.priority" $root | trim }}{{ . | nindent 2 }}{{ end }}
   {{- if include "warmstart.service.together" . }}
   affinity: {{- include "warmstart.service.together" . | nindent 4 }}
@@ -32,7 +33,7 @@ spec:
       ports:
         - {name: http, containerPort: {{ include "warmstart.port" . }}}
       {{- include "warmstart.service.probes" . | nindent 6 }}
-      resources: {{- toYaml $own.resources | nindent 8 }}
+      resources: {{- ternary (include "warmstart.neuron.resources" $root) (toYaml $own.resources) (eq $neuron "yes") | nindent 8 }}
       securityContext: {{- include "warmstart.containerSecurity" . | nindent 8 }}
       volumeMounts:
         - {name: state, mountPath: /state}

@@ -14,6 +14,8 @@ GATEWAY_{{ upper $other }}_URL: {{ include "warmstart.url" (dict "root" $.root "
 {{- end }}
 {{- $writer := include "warmstart.url" (dict "root" .root "component" "retriever") }}{{ $readers := include "warmstart.url" (dict "root" .root "component" "retriever-reader") }}
 GATEWAY_RETRIEVER_URL: {{ ternary (printf "%s,%s" $readers $writer) $writer (eq (include "warmstart.readers" .root) "yes") }}
+{{- else if include "warmstart.neuron" . }}
+{{- include "warmstart.neuron.settings" .root }}
 {{- else if eq .component "expander" }}
 EXPANDER_TOPICS_PATH: /artefacts/topics.json
 {{- if $values.llm.profile }}
@@ -31,7 +33,9 @@ EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
 {{- $values := .root.Values }}
 - {name: OMP_NUM_THREADS, value: "1"} # the services schedule threads of their own; more would fight over the CPUs
 - {name: OPENBLAS_NUM_THREADS, value: "1"}
-{{- if and (eq .component "encoder") (not (hasKey $values.services.encoder.settings "threads")) }}
+{{- if include "warmstart.neuron" . }}
+- {name: HOME, value: /tmp} # the Neuron runtime keeps files of its own
+{{- else if and (eq .component "encoder") (not (hasKey $values.services.encoder.settings "threads")) }}
 - name: ENCODER_THREADS # without a CPU limit it would start one thread per CPU of the node
   valueFrom: {resourceFieldRef: {resource: requests.cpu}}
 {{- else if and (eq .component "gateway") $values.postgresql.existingSecret }}

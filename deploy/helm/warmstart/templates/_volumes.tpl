@@ -5,9 +5,9 @@
 {{- if and (eq .component "gateway") (not .root.Values.postgresql.existingSecret) }}yes{{ end -}}
 {{- end }}
 
-{{/* "yes" for whoever reads the artefacts: the expander, and a service with a setting that names a file there. */}}
+{{/* "yes" for whoever reads the artefacts: the expander, an encoder on NeuronCores, and a service with a setting that names a file there. */}}
 {{- define "warmstart.service.reads" -}}
-{{- $reads := eq .component "expander" }}
+{{- $reads := or (eq .component "expander") (include "warmstart.neuron" .) }}
 {{- range (include "warmstart.service.own" . | fromJson).settings }}{{ if hasPrefix "/artefacts/" (toString .) }}{{ $reads = true }}{{ end }}{{ end }}
 {{- if $reads }}yes{{ end -}}
 {{- end }}
