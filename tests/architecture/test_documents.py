@@ -25,6 +25,13 @@ def test_every_path_of_the_change_table_exists() -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def test_the_files_of_the_encoder_in_the_map_exist_and_none_of_its_parts_is_left_out() -> None:
+    section = (ROOT / "docs" / "architecture.md").read_text().split("## How the encoder embeds", 1)[1].split("\n## ", 1)[0]
+    named, package = set(re.findall(r"`((?:backends/)?\w+\.py)`", section)), ROOT / "services" / "encoder" / "encoder"
+    assert [path for path in named if not (package / path).exists()] == []
+    assert {path.name for path in package.glob("*.py")} - {f"{name}.py" for name in RECURRING} - named == set()
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_the_recurring_files(service: str) -> None:
     package = ROOT / "services" / service / service
