@@ -56,7 +56,7 @@ class NeuronBackend:
         self._readers = [
             Reader(home / TOKENISER, recipe.max_tokens, recipe.padding_id, prefix, recipe.lower_case) for prefix in (settings.prefix, "")
         ]
-        self.ladder = ladder_of(recipe.shapes)
+        self.ladder = ladder_of(recipe.shapes, cores)
         self.identity = Identity(
             model=recipe.model,
             weights=recipe.weights,

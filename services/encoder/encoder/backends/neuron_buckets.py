@@ -49,10 +49,10 @@ def parse(name: str) -> Bucket:
     return bucket
 
 
-def ladder_of(buckets: Sequence[Bucket]) -> Ladder:
-    """The batches that fill these buckets."""
+def ladder_of(buckets: Sequence[Bucket], cores: int) -> Ladder:
+    """The batches that fill these buckets, as many at once as there are cores."""
     lengths = tuple(sorted({bucket.length for bucket in buckets}))
-    return Ladder(lengths, max(bucket.rows for bucket in buckets), max(bucket.positions for bucket in buckets))
+    return Ladder(lengths, max(bucket.rows for bucket in buckets), max(bucket.positions for bucket in buckets), cores)
 
 
 @dataclass(frozen=True)

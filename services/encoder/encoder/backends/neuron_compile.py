@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
@@ -29,6 +30,10 @@ ATTEMPTS = 2
 SHORTEST = 8
 """Tokens that a bucket has at least; the shortest goldens need that much."""
 LOCK = "lock"
+TRACED = "transformers"
+"""The package whose code is traced: another version is another program, but is not needed where models are served."""
+LOGICAL_CORE = {"trn2": ("--logical-nc-config", "2")}
+"""Physical cores that a program is made for, by target; the compiler's and the runtime's own default, said so that the key has it."""
 
 
 class Compiler(Protocol):
@@ -76,8 +81,8 @@ def compile_model(order: Order, store: Path, compiler: Compiler) -> Path:
         precision=order.precision,
         target=order.target,
         buckets=tuple(bucket.name for bucket in buckets),
-        options=("--target", order.target, "--model-type", "transformer", "--auto-cast", "none"),
-        versions=compiler.versions(),
+        options=("--target", order.target, "--model-type", "transformer", "--auto-cast", "none", *LOGICAL_CORE.get(order.target, ())),
+        versions={**compiler.versions(), TRACED: metadata.version(TRACED)},
         padding_id=padding_id(folder),
         lower_case=folder.lower_case,
     )

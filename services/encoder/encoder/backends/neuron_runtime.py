@@ -1,7 +1,7 @@
 """Compiles and loads with torch_neuronx: the only file that touches it. Knows nothing of buckets, stores or passages.
 
 None of it has run on a device: see "Neuron" in the README. Calls and their order are those of the torch_neuronx documentation (trace,
-lazy loading, core placement), checked here against a stand-in only.
+core placement), checked here against a stand-in only.
 """
 
 from collections.abc import Sequence
@@ -49,13 +49,12 @@ class Runtime:
             inline_weights_to_neff=False,  # the compiler's memory would grow with the weights
             cpu_backend=True,
         )
-        self._neuron.lazy_load(trace)  # before it is saved: else it is loaded once on the first core when it is read
-        torch.jit.save(trace, str(file))
+        torch.jit.save(trace, str(file))  # without lazy_load, which would put off loading to where no core is chosen any more
 
     def load(self, file: Path, core: int) -> Trace:
         """The trace on one core of those this process was given, counted from 0."""
         with self._neuron.experimental.neuron_cores_context(start_nc=core, nc_count=1):
-            trace = torch.jit.load(str(file))
+            trace = torch.jit.load(str(file))  # the program goes to that core here and nowhere else
         self._neuron.move_trace_to_device(trace, core)  # the weights, which lie beside the program
 
         def run(ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[Any]:

@@ -52,16 +52,36 @@ class TorchBackend:
         return self._reader.tokenise(text)
 
     def run(self, passages: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Unit-length float32 `(len(passages), dimension)`; raises torch's own errors, such as that of a GPU without room."""
+        """Unit-length float32 `(len(passages), dimension)`; what a GPU has no room for at once is run in halves.
+
+        Raises torch's own errors, such as that of a GPU without room for one passage.
+        """
         if not passages:
             return np.empty((0, self.identity.dimension), np.float32)
+        try:
+            return self._run_at_once(passages)
+        except torch.OutOfMemoryError as error:
+            if len(passages) == 1:
+                raise
+            LOG.warning("gpu_without_room", passages=len(passages), fault=str(error).partition(".")[0])
+        if self._cuda:
+            torch.cuda.empty_cache()  # memory that was kept for batches of other shapes
+        half = len(passages) // 2
+        return np.concatenate([self.run(passages[:half]), self.run(passages[half:])])
+
+    def _run_at_once(self, passages: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         rows, length = self._shape(passages)
         ids, mask = self._reader.pad(passages, rows, length)
         with torch.inference_mode():
-            unit = self._module(torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device))
+            unit = self._module(self._send(ids), self._send(mask))
             embeddings: NDArray[np.float32] = unit[: len(passages)].cpu().numpy()
         self._observe(sum(map(len, passages)), ids.size)
         return embeddings
+
+    def _send(self, array: NDArray[np.int64]) -> torch.Tensor:
+        """The array on the device; to a GPU from memory that is not paged, so that nothing waits for the copy but what needs it."""
+        tensor = torch.from_numpy(array)
+        return tensor.pin_memory().to(self._device, non_blocking=True) if self._cuda else tensor
 
     def close(self) -> None:
         """Frees the memory of the device."""

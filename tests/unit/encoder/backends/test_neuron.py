@@ -73,6 +73,11 @@ def test_every_bucket_is_loaded_and_proved_on_every_core_and_none_compiled(open_
     assert device.compiled == []
 
 
+@pytest.mark.parametrize(("threads", "cores"), [(0, 1), (1, 1), (2, 2)])
+def test_a_service_runs_as_many_batches_at_once_as_it_has_cores(threads: int, cores: int, open_neuron: OpenNeuron) -> None:
+    assert open_neuron(FakeNeuron(), threads=threads).ladder.runs == cores
+
+
 def test_a_batch_runs_in_the_smallest_bucket_that_holds_it(open_neuron: OpenNeuron) -> None:
     device = FakeNeuron()
     backend = open_neuron(device)

@@ -55,13 +55,17 @@ def test_a_passage_longer_than_every_bucket_has_no_place() -> None:
 @given(st.lists(st.integers(1, 128), max_size=40), st.sets(st.integers(1, 16), min_size=1, max_size=3))
 def test_every_batch_of_the_ladder_fits_one_bucket(lengths: list[int], rows: set[int]) -> None:
     buckets = grid(rows, (16, 64, 128))
-    found = batches(lengths, ladder_of(buckets))
+    found = batches(lengths, ladder_of(buckets, 2))
     assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
     for batch in found:
         longest = max(lengths[index] for index in batch)
         bucket = taken(Places(buckets, 1), len(batch), longest).bucket
         assert bucket.rows >= len(batch)
         assert bucket.length == min(length for length in (16, 64, 128) if length >= longest)
+
+
+def test_as_many_batches_are_asked_for_at_once_as_there_are_cores() -> None:
+    assert [ladder_of(BUCKETS, cores).runs for cores in (1, 2, 32)] == [1, 2, 32]
 
 
 def test_the_core_with_the_least_to_do_is_taken() -> None:

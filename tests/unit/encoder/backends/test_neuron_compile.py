@@ -1,6 +1,7 @@
 """Compiling publishes whole models only, goes on after a crash, and does nothing twice."""
 
 import fcntl
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -65,13 +66,26 @@ def test_another_order_is_another_folder(change: dict[str, Any], t5: Path, tmp_p
     assert read_manifest(first)[0] != read_manifest(second)[0]
 
 
-def test_another_compiler_or_checkpoint_is_another_folder(t5: Path, tmp_path: Path, tiny: ModuleType) -> None:
+def test_another_compiler_or_traced_code_or_checkpoint_is_another_folder(
+    t5: Path, tmp_path: Path, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = {"rows": (1,), "lengths": ()}
     homes = [compile_model(order(t5, **small), tmp_path, FakeNeuron())]
     homes.append(compile_model(order(t5, **small), tmp_path, FakeNeuron(versions=VERSIONS | {"neuronx-cc": "3"})))
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata, "version", lambda package: f"another {package}")
+        homes.append(compile_model(order(t5, **small), tmp_path, FakeNeuron()))
+        assert read_manifest(homes[-1])[0].versions == VERSIONS | {"transformers": "another transformers"}
     tiny.write_t5(t5, seed=9)
     homes.append(compile_model(order(t5, **small), tmp_path, FakeNeuron()))
-    assert len(set(homes)) == 3
+    assert len(set(homes)) == 4
+
+
+@pytest.mark.parametrize(("target", "told"), [("trn1", ()), ("inf2", ()), ("trn2", ("--logical-nc-config", "2"))])
+def test_the_compiler_is_told_of_logical_cores_where_there_are_any(target: str, told: tuple[str, ...], t5: Path, tmp_path: Path) -> None:
+    home = compile_model(order(t5, target=target, rows=(1,), lengths=()), tmp_path, FakeNeuron(target))
+    options = read_manifest(home)[0].options
+    assert options == ("--target", target, "--model-type", "transformer", "--auto-cast", "none", *told)
 
 
 def test_a_compiler_that_crashes_once_is_asked_again(t5: Path, tmp_path: Path) -> None:

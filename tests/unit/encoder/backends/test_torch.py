@@ -117,11 +117,39 @@ def test_batches_for_a_gpu_have_few_shapes_and_hold_all_passages() -> None:
     assert few_shapes(85, 384, Ladder((128, 384), 256, 32_768)) == (96, 384)
 
 
+class Cramped(torch.nn.Module):  # type: ignore[misc, name-defined]  # torch is not typed here
+    """A module on a device that has room for so many rows only."""
+
+    def __init__(self, module: Any, rows: int) -> None:
+        super().__init__()
+        self.module, self.rows, self.ran = module, rows, list[int]()
+
+    def forward(self, ids: Any, mask: Any) -> Any:
+        if len(ids) > self.rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        self.ran.append(len(ids))
+        return self.module(ids, mask)
+
+
+def test_what_a_gpu_has_no_room_for_at_once_is_run_in_halves(t5: Path, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = open_torch(t5)
+    assert isinstance(backend, TorchBackend)
+    passages = [backend.tokenise(text) for text in tiny.TEXTS]
+    exact, cramped = backend.run(passages), Cramped(backend._module, 2)
+    monkeypatch.setattr(backend, "_module", cramped)
+    assert np.abs(backend.run(passages) - exact).max() < 1e-6
+    assert max(cramped.ran) == 2
+    assert sum(cramped.ran) == len(passages)
+    cramped.rows = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        backend.run(passages)
+
+
 def test_padding_to_a_shape_changes_no_embedding(t5: Path, tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = open_torch(t5)
     assert isinstance(backend, TorchBackend)
     passages = [backend.tokenise(text) for text in tiny.TEXTS]
     exact = backend.run(passages)
-    monkeypatch.setattr(backend, "_cuda", True)  # as it would be for a GPU: 7 rows become 7 of 8, 128 tokens more
+    monkeypatch.setattr(backend, "_shape", lambda batch: few_shapes(len(batch), max(map(len, batch)), backend.ladder))  # as for a GPU
     monkeypatch.setattr(backend, "ladder", Ladder((128, 256), 16, 32_768))
     assert np.abs(backend.run([*passages, passages[0], passages[1]])[: len(passages)] - exact).max() < 1e-6
