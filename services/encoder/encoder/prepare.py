@@ -26,6 +26,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--max-tokens", type=int, default=0, help="tokens at which a passage is cut; 0 takes the model's own limit, else 256"
     )
+    parser.add_argument(
+        "--tables", type=int, choices=(8, 16), default=16, help="bits that embedding tables may have at most in int8: 8 for a small file"
+    )
     asked = parser.parse_args(arguments)
     from encoder.backends.preparing import Order, prepare  # here, so that --help needs no runtime
 
@@ -33,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
         lines = _lines(asked.sample) if asked.sample else gate.sample()
         with tempfile.TemporaryDirectory() as fetched:
             model = _fetched(asked.model, Path(fetched))
-            order = Order(model, asked.out, asked.precision, asked.prefix, asked.max_tokens, lines)
+            order = Order(model, asked.out, asked.precision, asked.prefix, asked.max_tokens, lines, asked.tables)
             identity = prepare(order, lambda line: print(line, file=sys.stderr, flush=True))
     except ModelFault as fault:
         raise SystemExit(f"encoder prepare: {type(fault).__name__}: {fault}") from None

@@ -5,7 +5,7 @@ from typing import Any
 
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.graph import INPUT_IDS, GraphWriter
-from encoder.backends.layers import LEAST_OF, Heads, activation, attention, layer_norm, lookup, named_linear
+from encoder.backends.layers import LEAST_OF, Heads, activation, attention, layer_norm, lookup, made_even, named_linear
 from encoder.errors import ModelUnsupported
 
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -31,8 +31,8 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
     def norm(x: str, name: str) -> str:
         return layer_norm(graph, x, tensors[f"{name}.weight"], tensors[f"{name}.bias"], epsilon)
 
-    def project(x: str, name: str, least: float | None = None) -> str:
-        return named_linear(graph, x, name, tensors[f"{name}.weight"], tensors[f"{name}.bias"], least)
+    def project(x: str, name: str, least: float | None = None, taker: str = "") -> str:
+        return named_linear(graph, x, name, tensors[f"{name}.weight"], tensors[f"{name}.bias"], least, taker)
 
     # a passage is one segment, so the embedding of segment 0 belongs to every position
     places = tensors["embeddings.position_embeddings.weight"][first_position(config) :]
@@ -47,8 +47,10 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
     heads = Heads(count, width, width**-0.5)
     for layer in range(int(config["num_hidden_layers"])):
         name = f"encoder.layer.{layer}"
-        query, key, value = (project(hidden, f"{name}.attention.self.{part}") for part in ("query", "key", "value"))
-        mixed = project(attention(graph, query, key, value, "", heads), f"{name}.attention.output.dense")
+        after = f"{name}.attention.output.dense"
+        query, key = (project(hidden, f"{name}.attention.self.{part}") for part in ("query", "key"))
+        value = project(hidden, f"{name}.attention.self.value", taker=after)
+        mixed = project(made_even(graph, attention(graph, query, key, value, "", heads), after), after)
         hidden = norm(graph.node("Add", hidden, mixed), f"{name}.attention.output.LayerNorm")
         inner = activation(graph, project(hidden, f"{name}.intermediate.dense"), act)
         hidden = norm(graph.node("Add", hidden, project(inner, f"{name}.output.dense", LEAST_OF.get(act))), f"{name}.output.LayerNorm")

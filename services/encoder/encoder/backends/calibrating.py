@@ -18,8 +18,10 @@ from encoder.backends.graph import GRAPH_FILE, Linear, Style
 from encoder.backends.int8 import LARGEST, LEAST, Int8Layer, symmetric
 from encoder.backends.session import Session
 
-STRENGTHS = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6)
+STRENGTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 """How much of the inputs' unevenness goes over to the weights."""
+PRECISE_STRENGTHS = (0.1, 0.2, 0.3, 0.4)
+"""The same where inputs are hardly rounded: less of it."""
 ROWS = 512
 """Tokens on which strengths are compared."""
 WIDEST = 4096
@@ -85,19 +87,28 @@ class _Seen:
         return Group(layers, np.concatenate(self._rows)[:ROWS], self._largest, self._moments)
 
 
-def quantise(group: Group) -> dict[str, Int8Layer]:
-    """The group's layers in int8."""
+def quantise(group: Group, *, precise: bool = False) -> dict[str, Int8Layer]:
+    """The group's layers in int8, to take inputs of 8 bits or, when `precise`, of 16."""
     weight, least = np.concatenate([layer.weight for layer in group.layers]), group.layers[0].least
-    divisors = min(
-        (_divisors(group, weight, strength) for strength in STRENGTHS), key=lambda tried: _loss(group.rows, weight, tried, least)
-    )
-    if group.moments is None:
-        values, scale = symmetric(weight * divisors, axis=1)
+    tried = [_divisors(group, weight, strength) for strength in (PRECISE_STRENGTHS if precise else STRENGTHS)]
+    if precise:
+        divisors, values, scale = min(
+            ((some, *_rounded(group, weight, some)) for some in tried), key=lambda made: _lost(group, weight, *made)
+        )
     else:
-        values, scale = make_up(weight * divisors, group.moments / np.outer(divisors, divisors))
+        divisors = min(tried, key=lambda some: _loss(group.rows, weight, some, least))
+        values, scale = _rounded(group, weight, divisors)
     ends = np.cumsum([len(layer.weight) for layer in group.layers])[:-1]
     parts = zip(group.names, np.split(values, ends), np.split(scale[:, 0], ends), strict=True)
-    return {name: Int8Layer(part, part_scale, divisors, least) for name, part, part_scale in parts}
+    reach = float((group.largest / divisors).max())
+    return {name: Int8Layer(part, part_scale, divisors, least, reach, precise) for name, part, part_scale in parts}
+
+
+def _rounded(group: Group, weight: Array, divisors: Array) -> tuple[NDArray[np.int8], Array]:
+    """`weight * divisors` in int8 with scales `(out, 1)`."""
+    if group.moments is None:
+        return symmetric(weight * divisors, axis=1)
+    return make_up(weight * divisors, group.moments / np.outer(divisors, divisors))
 
 
 def make_up(weight: Array, moments: NDArray[np.float64]) -> tuple[NDArray[np.int8], Array]:
@@ -130,6 +141,12 @@ def _divisors(group: Group, weight: Array, strength: float) -> Array:
     ratio = strength * np.log(inputs) - (1 - strength) * np.log(weights)
     divisors: Array = np.exp(ratio - ratio.mean()).astype(np.float32)
     return divisors
+
+
+def _lost(group: Group, weight: Array, divisors: Array, values: NDArray[np.int8], scale: Array) -> float:
+    """How far the outputs are off when the weights alone are rounded."""
+    error = weight - values * scale / divisors
+    return float((((group.rows @ error.T) ** 2) if group.moments is None else (error @ group.moments) * error).sum())
 
 
 def _loss(rows: Array, weight: Array, divisors: Array, least: float | None) -> float:

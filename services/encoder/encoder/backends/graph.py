@@ -54,8 +54,10 @@ class GraphWriter:
 
     def __init__(self, folder: Path, style: Style = FP32) -> None:
         self.style = style
-        self.quantised: dict[str, tuple[list[str], str]] = {}
-        """By name of a tensor: those that hold it in int8, and the scale of its tokens. Layers side by side share them."""
+        self.quantised: dict[str, list[tuple[str, ...]]] = {}
+        """By name of a tensor: what holds it in int8. Layers side by side share it."""
+        self.even: set[str] = set()
+        """Tensors that come divided as the int8 layers which take them want."""
         self.linear_layers: list[Linear] = []
         """Those written so far."""
         self._folder = folder

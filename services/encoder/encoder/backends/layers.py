@@ -12,6 +12,9 @@ from encoder.errors import ModelUnsupported
 FAR_BELOW = -1e9
 """Added to the attention score of padding: finite, so that no row can become NaN, yet exp() of it is exactly 0."""
 
+LARGEST_HALF = 65_504
+"""Of the numbers that 16 bits hold as a float."""
+
 LEAST_OF = {"relu": 0.0, "gelu": -0.17, "gelu_new": -0.1701, "gelu_pytorch_tanh": -0.1701, "silu": -0.2785, "swish": -0.2785, "tanh": -1.0}
 """No activation gives less."""
 
@@ -24,20 +27,36 @@ def linear(graph: GraphWriter, x: str, weight: Array, bias: Array | None = None)
     return product if bias is None else graph.node("Add", product, graph.weight(bias))
 
 
-def named_linear(graph: GraphWriter, x: str, name: str, weight: Array, bias: Array | None = None, least: float | None = None) -> str:
-    """The same, in int8 where the graph's style has the layer so; no number of `x` is less than `least`."""
+def named_linear(
+    graph: GraphWriter, x: str, name: str, weight: Array, bias: Array | None = None, least: float | None = None, taker: str = ""
+) -> str:
+    """The same, in int8 where the graph's style has the layer so; no number of `x` is less than `least`.
+
+    Outputs come divided as the layer `taker` wants them.
+    """
     graph.linear_layers.append(Linear(name, x, weight, least))
-    int8 = graph.style.int8
+    int8, divisors = graph.style.int8, wanted(graph, taker)
+    if divisors is not None and bias is not None:
+        bias = bias / divisors
     if int8 and name in int8.layers:
-        return int8_linear(graph, x, int8.layers[name], bias)
-    return linear(graph, x, weight, bias)
+        layer = int8.layers[name]
+        return int8_linear(graph, x, layer if divisors is None else layer.divided(divisors), bias)
+    return linear(graph, x, weight if divisors is None else weight / divisors[:, None], bias)
+
+
+def wanted(graph: GraphWriter, taker: str) -> Array | None:
+    """What the layer `taker` wants its inputs to be divided by, `None` for nothing: who makes them can do so at no cost."""
+    int8 = graph.style.int8
+    return int8.layers[taker].divisors if int8 and taker in int8.layers else None
 
 
 def lookup(graph: GraphWriter, table: Array, ids: str) -> str:
     """The rows `(batch, length, width)` of an embedding table `(vocabulary, width)`."""
-    if graph.style.int8 and graph.style.int8.tables:
+    if not graph.style.int8 or np.abs(table).max() > LARGEST_HALF:
+        return graph.node("Gather", graph.weight(table), ids)
+    if graph.style.int8.tables == 8:
         return int8_rows(graph, table, ids)
-    return graph.node("Gather", graph.weight(table), ids)
+    return graph.node("Cast", graph.node("Gather", graph.weight(table.astype(np.float16)), ids), to=1)
 
 
 def layer_norm(graph: GraphWriter, x: str, weight: Array, bias: Array, epsilon: float) -> str:
@@ -45,13 +64,23 @@ def layer_norm(graph: GraphWriter, x: str, weight: Array, bias: Array, epsilon: 
     return graph.node("LayerNormalization", x, graph.weight(weight), graph.weight(bias), epsilon=epsilon)
 
 
-def rms_norm(graph: GraphWriter, x: str, weight: Array, epsilon: float) -> str:
-    """Zhang and Sennrich (2019): no mean is taken away and nothing is added."""
+def made_even(graph: GraphWriter, x: str, taker: str) -> str:
+    """Notes that `x` comes divided as the layer `taker` wants it."""
+    if wanted(graph, taker) is not None:
+        graph.even.add(x)
+    return x
+
+
+def rms_norm(graph: GraphWriter, x: str, weight: Array, epsilon: float, taker: str = "") -> str:
+    """Zhang and Sennrich (2019): no mean is taken away and nothing is added. Outputs come divided as the layer `taker` wants them."""
+    if (divisors := wanted(graph, taker)) is not None:
+        weight = weight / divisors
     if graph.style.fused:
-        return graph.node("SimplifiedLayerNormalization", x, graph.weight(weight), epsilon=epsilon, axis=-1)
+        normed = graph.node("SimplifiedLayerNormalization", x, graph.weight(weight), epsilon=epsilon, axis=-1)
+        return made_even(graph, normed, taker)
     mean_square = graph.node("ReduceMean", graph.node("Mul", x, x), graph.integers(-1), keepdims=1)
     root = graph.node("Sqrt", graph.node("Add", mean_square, graph.floats(epsilon)))
-    return graph.node("Mul", graph.node("Div", x, root), graph.weight(weight))
+    return made_even(graph, graph.node("Mul", graph.node("Div", x, root), graph.weight(weight)), taker)
 
 
 def activation(graph: GraphWriter, x: str, name: str) -> str:
@@ -59,6 +88,8 @@ def activation(graph: GraphWriter, x: str, name: str) -> str:
     match name:
         case "relu":
             return graph.node("Relu", x)
+        case "gelu" if graph.style.int8:  # the tanh form is quicker and much nearer than int8 is
+            return graph.node("Gelu", x, approximate="tanh")
         case "gelu":
             return graph.node("Gelu", x)
         case "gelu_new" | "gelu_pytorch_tanh":

@@ -18,6 +18,7 @@ from encoder.backends.building import identify, write_graph
 from encoder.backends.calibrating import observe
 from encoder.backends.folder import ModelFolder, open_folder
 from encoder.backends.graph import FP32, GRAPH_FILE, Style
+from encoder.backends.int8 import TableBits
 from encoder.backends.passages import Reader, limit, padding_id
 from encoder.backends.protocol import Goldens, batches
 from encoder.backends.session import Session
@@ -39,7 +40,10 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be prepared; `sample` are passages of real text, of which the first ones calibrate and the others are compared."""
+    """What is to be prepared; `sample` are passages of real text, of which the first ones calibrate and the others are compared.
+
+    `tables` are the bits that a number of the embedding tables may have at most in int8.
+    """
 
     model: str
     out: Path
@@ -47,6 +51,7 @@ class Order:
     prefix: str = ""
     max_tokens: int = 0
     sample: Sequence[str] = ()
+    tables: TableBits = 16
 
 
 def prepare(order: Order, tell: Tell = lambda line: None) -> Identity:
@@ -55,7 +60,7 @@ def prepare(order: Order, tell: Tell = lambda line: None) -> Identity:
     max_tokens = limit(folder, order.max_tokens)
     preparation = _Preparation(folder, Reader.of(folder, max_tokens, order.prefix), order.sample or gate.sample(), tell)
     with artefact.publishing(order.out) as aside:
-        report, chosen = preparation.quantised(aside) if order.precision == "int8" else preparation.plain(aside)
+        report, chosen = preparation.quantised(aside, order.tables) if order.precision == "int8" else preparation.plain(aside)
         tokens.read(folder.tokeniser_file).save(str(aside / artefact.TOKENISER))
         identity = _identity(identify(folder, order.prefix, max_tokens), order.precision, aside)
         artefact.write_goldens(aside / artefact.GOLDENS, preparation.goldens(aside / GRAPH_FILE, TOLERANCE[order.precision]))
@@ -78,7 +83,7 @@ class _Preparation:
         write_graph(self._folder, target)
         return {}, {}
 
-    def quantised(self, target: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    def quantised(self, target: Path, tables: TableBits) -> tuple[dict[str, Any], dict[str, Any]]:
         """Writes the graph in int8 with as much of it in fp32 as the gate asks for; raises `GateNotPassed`."""
         self._tell(f"looking at what {gate.CALIBRATION_LINES} passages give to the linear layers")
         groups = observe(self._folder, [self._reader.tokenise(text) for text in self._sample[: gate.CALIBRATION_LINES]])
@@ -93,10 +98,11 @@ class _Preparation:
                 count = max(gate.NEIGHBOURS + 1, round(share * len(self._passages)))
                 return gate.compare(reference[:count], self._embed(Path(scratch) / GRAPH_FILE, self._passages[:count]))
 
-        choice, nearness, sensitivities = choose(groups, measure, self._tell)
+        choice, nearness, sensitivities = choose(groups, measure, self._tell, tables)
         report = {
             **asdict(nearness),
             "goals": {"mean_cosine": gate.MEAN_COSINE, "overlap": gate.OVERLAP},
+            "table_bits": choice.tables,
             "fp32_layers": choice.fp32_names,
             "precise_layers": choice.precise_names,
             "int8_share_of_linear_weights": choice.share,
@@ -108,7 +114,7 @@ class _Preparation:
                 f"{self._folder.root} in int8 is too far from fp32: {nearness}; worst are {worst}. Publish it with --precision fp32."
             )
         write_graph(self._folder, target, Style(int8=choice.int8))
-        return report, {"fp32_layers": choice.fp32_names, "precise_layers": choice.precise_names}
+        return report, {key: report[key] for key in ("table_bits", "fp32_layers", "precise_layers")}
 
     def goldens(self, graph: Path, tolerance: float) -> Goldens:
         """Passages of all lengths, one of them longer than the model takes, and their embeddings by the graph that is published."""

@@ -18,19 +18,7 @@ Array = NDArray[np.float32]
 
 def int8_linear(graph: GraphWriter, x: str, layer: Int8Layer, bias: Array | None) -> str:
     """`x @ weight.T + bias`, the sums exact in int32. Layers that share an `x` share its divisors, and it is quantised once."""
-    positive = layer.least is not None
-    parts, largest = _per_token(graph, x, layer)
-    weight, scale = graph.weight(layer.values.T), graph.weight(layer.scale)
-    weights = (weight, graph.again(weight)) if layer.precise else (weight,)
-    products = [
-        graph.node("MatMulIntegerToFloat", part, weight, step, scale, zero, domain=MICROSOFT)
-        for part, weight, (step, zero) in zip(parts, weights, _steps(graph, positive), strict=False)
-    ]
-    total = products[0] if len(products) == 1 else graph.node("Add", *products)
-    product = graph.node("Mul", total, largest)
-    if layer.least:
-        bias = layer.correction if bias is None else bias + layer.correction
-    return product if bias is None else graph.node("Add", product, graph.weight(bias))
+    return _precise(graph, x, layer, bias) if layer.precise else _dynamic(graph, x, layer, bias)
 
 
 def int8_rows(graph: GraphWriter, table: Array, ids: str) -> str:
@@ -40,26 +28,46 @@ def int8_rows(graph: GraphWriter, table: Array, ids: str) -> str:
     return graph.node("Mul", rows, graph.node("Gather", graph.weight(scale), ids))
 
 
-def _per_token(graph: GraphWriter, x: str, layer: Int8Layer) -> tuple[list[str], str]:
-    """`x`, evened out and divided by its largest size per token, as one or two uint8 tensors; and that size `(batch, length, 1)`."""
+def _dynamic(graph: GraphWriter, x: str, layer: Int8Layer, bias: Array | None) -> str:
+    """Inputs in 8 bits between 0, or the largest size of the token's numbers below it, and that size."""
+    positive = layer.least is not None
+    step, zero = graph.floats(1 / 255 if positive else 1 / LARGEST), graph.bytes(0 if positive else ZERO)
     if x not in graph.quantised:
-        even = x if (layer.divisors == 1).all() else graph.node("Mul", x, graph.weight(1 / layer.divisors))
+        even = _even(graph, x, layer)
         if layer.least:
             even = graph.node("Sub", even, graph.weight(np.float32(layer.least) / layer.divisors))
-        positive = layer.least is not None
         sizes = even if positive else graph.node("Abs", even)
         largest = graph.node("Max", graph.node("ReduceMax", sizes, graph.integers(-1), keepdims=1), graph.floats(LEAST))
-        share = graph.node("Div", even, largest)
-        coarse, fine = _steps(graph, positive)
-        parts = [graph.node("QuantizeLinear", share, *coarse)]
-        if layer.precise:
-            rest = graph.node("Sub", share, graph.node("DequantizeLinear", parts[0], *coarse))
-            parts.append(graph.node("QuantizeLinear", rest, *fine))
-        graph.quantised[x] = parts, largest
-    return graph.quantised[x]
+        share = graph.node("Mul", even, graph.node("Reciprocal", largest))  # dividing takes twice the time
+        graph.quantised[x] = [(graph.node("QuantizeLinear", share, step, zero), largest)]
+    ((values, largest),) = graph.quantised[x]
+    weight, scale = graph.weight(layer.values.T), graph.weight(layer.scale)
+    product = graph.node("MatMulIntegerToFloat", values, weight, step, scale, zero, domain=MICROSOFT)
+    product = graph.node("Mul", product, largest)
+    if layer.least:
+        bias = layer.correction if bias is None else bias + layer.correction
+    return product if bias is None else graph.node("Add", product, graph.weight(bias))
 
 
-def _steps(graph: GraphWriter, positive: bool) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Scale and zero point in uint8 of what is between -1 (`positive`: 0) and 1, and of what that rounds off, which has both signs."""
-    step = 1 / 255 if positive else 1 / LARGEST
-    return (graph.floats(step), graph.bytes(0 if positive else ZERO)), (graph.floats(step / 2 / LARGEST), graph.bytes(ZERO))
+def _precise(graph: GraphWriter, x: str, layer: Int8Layer, bias: Array | None) -> str:
+    """Inputs in two parts of 8 bits, the second for what the first rounds off; steps are fixed, for 16 bits suit every token."""
+    if x not in graph.quantised:
+        low, high = layer.span
+        width = (high - low) / 255
+        coarse = graph.floats(width), graph.bytes(round(-low / width))
+        fine = graph.floats(width / 2 / LARGEST), graph.bytes(ZERO)
+        even = _even(graph, x, layer)
+        first = graph.node("QuantizeLinear", even, *coarse)
+        rest = graph.node("Sub", even, graph.node("DequantizeLinear", first, *coarse))
+        graph.quantised[x] = [(first, *coarse), (graph.node("QuantizeLinear", rest, *fine), *fine)]
+    weight, scale = graph.weight(layer.values.T), graph.weight(layer.scale)
+    added = () if bias is None else ("", graph.weight(bias))
+    (first, step, zero), (second, fine_step, middle) = graph.quantised[x]
+    main = graph.node("MatMulIntegerToFloat", first, weight, step, scale, zero, *added, domain=MICROSOFT)
+    more = graph.node("MatMulIntegerToFloat", second, graph.again(weight), fine_step, scale, middle, domain=MICROSOFT)
+    return graph.node("Add", main, more)
+
+
+def _even(graph: GraphWriter, x: str, layer: Int8Layer) -> str:
+    """`x` over the divisors."""
+    return x if x in graph.even or (layer.divisors == 1).all() else graph.node("Mul", x, graph.weight(1 / layer.divisors))

@@ -1,14 +1,15 @@
 """Chooses which linear layers are int8 as cheaply as the gate allows. Knows no runtime and no files.
 
-A layer's inputs can be taken in 8 bits, in 16 (twice the work, no weight more) or the layer stays in fp32. All begin with 8. Where
-that does not pass, layers get better in the order of how much each alone would gain, as few of them as pass.
+A layer's inputs can be taken in 8 bits, in 16 (twice the work, no weight more) or the layer stays in fp32. All begin with 8, and so do
+embedding tables. Where that does not pass, tables get 16 bits, which cost no time; then layers get better in the order of how much each
+alone would gain, as few of them as pass.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from encoder.backends.calibrating import Group, quantise
-from encoder.backends.int8 import Int8, Int8Layer
+from encoder.backends.int8 import Int8, Int8Layer, TableBits
 from encoder.gate import Nearness
 
 PROBE = 1 / 16
@@ -24,6 +25,8 @@ class Choice:
 
     groups: Sequence[Group]
     layers: Sequence[dict[str, Int8Layer]]
+    tables: TableBits = 8
+    precise_layers: Sequence[dict[str, Int8Layer]] = ()
     precise: frozenset[int] = frozenset()
     fp32: frozenset[int] = frozenset()
 
@@ -32,8 +35,8 @@ class Choice:
         chosen: dict[str, Int8Layer] = {}
         for place, layers in enumerate(self.layers):
             if place not in self.fp32:
-                chosen |= {name: replace(layer, precise=place in self.precise) for name, layer in layers.items()}
-        return Int8(chosen)
+                chosen |= self.precise_layers[place] if place in self.precise else layers
+        return Int8(chosen, self.tables)
 
     @property
     def share(self) -> float:
@@ -57,12 +60,22 @@ Measure = Callable[[Choice, float], Nearness]
 """How near a choice is to fp32, on this share of the passages."""
 
 
-def choose(groups: Sequence[Group], measure: Measure, tell: Tell) -> tuple[Choice, Nearness, dict[str, float]]:
-    """The cheapest choice found that passes, else the best one; and what each group alone would gain in mean cosine, best first."""
+def choose(groups: Sequence[Group], measure: Measure, tell: Tell, tables: TableBits = 16) -> tuple[Choice, Nearness, dict[str, float]]:
+    """The cheapest choice found that passes, else the best one; and what each group alone would gain in mean cosine, best first.
+
+    `tables` are the bits that numbers of embedding tables may have at most.
+    """
     tell(f"rounding {sum(len(group.layers) for group in groups)} linear layers to int8")
     choice = Choice(groups, [quantise(group) for group in groups])
     nearness, gains = measure(choice, 1.0), dict[str, float]()
     tell(f"all in int8: {nearness}")
+    if not nearness.passes and tables > choice.tables:
+        choice = replace(choice, tables=tables)
+        nearness = measure(choice, 1.0)
+        tell(f"embedding tables in {tables} bits: {nearness}")
+    if not nearness.passes:
+        tell("rounding them again for precise inputs")
+        choice = replace(choice, precise_layers=[quantise(group, precise=True) for group in groups])
     for better in (_precise, _fp32):
         if nearness.passes:
             break

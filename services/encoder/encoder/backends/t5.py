@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from encoder.backends.checkpoint import Checkpoint
 from encoder.backends.graph import INPUT_IDS, GraphWriter
-from encoder.backends.layers import LEAST_OF, Heads, activation, attention, lookup, named_linear, rms_norm
+from encoder.backends.layers import LEAST_OF, Heads, activation, attention, lookup, made_even, named_linear, rms_norm
 from encoder.errors import FileDamaged, ModelUnsupported
 
 FINAL_NORM = "encoder.final_layer_norm.weight"
@@ -55,16 +55,19 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
             f"{FIRST_QUERY} has {found} rows, but config.json says {heads.count} heads of {heads.width}; one is another model's."
         )
 
-    def norm(x: str, name: str) -> str:
-        return rms_norm(graph, x, tensors[f"{name}.weight"], epsilon)
+    def norm(x: str, name: str, taker: str = "") -> str:
+        return rms_norm(graph, x, tensors[f"{name}.weight"], epsilon, taker)
 
-    def project(x: str, name: str, least: float | None = None) -> str:
-        return named_linear(graph, x, name, tensors[f"{name}.weight"], least=least)
+    def project(x: str, name: str, least: float | None = None, taker: str = "") -> str:
+        return named_linear(graph, x, name, tensors[f"{name}.weight"], least=least, taker=taker)
 
     def widen(x: str, name: str) -> str:
-        if not gated:
-            return activation(graph, project(x, f"{name}.wi"), act)
-        return graph.node("Mul", activation(graph, project(x, f"{name}.wi_0"), act), project(x, f"{name}.wi_1"))
+        taker = f"{name}.wo" if gated or act == "relu" else ""  # what is divided before a relu is divided after it
+        if gated:
+            x = graph.node("Mul", activation(graph, project(x, f"{name}.wi_0"), act), project(x, f"{name}.wi_1", taker=taker))
+        else:
+            x = activation(graph, project(x, f"{name}.wi", taker=taker), act)
+        return made_even(graph, x, taker)
 
     words = "shared.weight" if "shared.weight" in tensors else "encoder.embed_tokens.weight"
     hidden = lookup(graph, tensors[words], INPUT_IDS)
@@ -72,12 +75,13 @@ def write(graph: GraphWriter, config: Mapping[str, Any], checkpoint: Checkpoint)
     least = None if gated else LEAST_OF.get(act)
     for block in range(int(config["num_layers"])):
         name = f"encoder.block.{block}.layer"
-        normed = norm(hidden, f"{name}.0.layer_norm")
-        query, key, value = (project(normed, f"{name}.0.SelfAttention.{part}") for part in "qkv")
-        mixed = attention(graph, query, key, value, bias, heads)
-        hidden = graph.node("Add", hidden, project(mixed, f"{name}.0.SelfAttention.o"))
-        inner = widen(norm(hidden, f"{name}.1.layer_norm"), f"{name}.1.DenseReluDense")
-        hidden = graph.node("Add", hidden, project(inner, f"{name}.1.DenseReluDense.wo", least))
+        attend, feed = f"{name}.0.SelfAttention", f"{name}.1.DenseReluDense"
+        normed = norm(hidden, f"{name}.0.layer_norm", f"{attend}.q")
+        query, key = (project(normed, f"{attend}.{part}") for part in "qk")
+        mixed = attention(graph, query, key, project(normed, f"{attend}.v", taker=f"{attend}.o"), bias, heads)
+        hidden = graph.node("Add", hidden, project(made_even(graph, mixed, f"{attend}.o"), f"{attend}.o"))
+        inner = widen(norm(hidden, f"{name}.1.layer_norm", f"{feed}.wi_0" if gated else f"{feed}.wi"), feed)
+        hidden = graph.node("Add", hidden, project(inner, f"{feed}.wo", least))
     return norm(hidden, FINAL_NORM.removesuffix(".weight"))
 
 

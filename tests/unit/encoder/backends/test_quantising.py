@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from encoder.backends.calibrating import Group, make_up, quantise
 from encoder.backends.graph import GraphWriter, Linear, Style
-from encoder.backends.int8 import Int8, Int8Layer, symmetric
-from encoder.backends.layers import lookup, named_linear
+from encoder.backends.int8 import Int8, Int8Layer, TableBits, symmetric
+from encoder.backends.layers import lookup, made_even, named_linear
 from encoder.backends.session import Session
 
 Array = NDArray[np.float32]
@@ -37,8 +37,8 @@ def group(rows: Array, *weights: Array, least: float | None = None) -> Group:
 
 def ran(folder: Path, table: Array, layers: Mapping[str, Int8Layer], weight: Array, ids: NDArray[np.int64], least: float | None) -> Array:
     """What a graph of one lookup in fp32 and one linear layer gives: `(batch * length, out)`."""
-    with GraphWriter(folder, Style(int8=Int8(layers, tables=False))) as graph:
-        x = lookup(graph, table, "input_ids")
+    with GraphWriter(folder, Style(int8=Int8(layers))) as graph:
+        x = graph.node("Gather", graph.weight(table), "input_ids")
         y = named_linear(graph, x, "layer 0", weight, drawn(len(weight), seed=9), least)
         graph.finish(graph.node("Reshape", y, graph.integers(-1, len(weight))), len(weight))
     return Session(folder / "graph.onnx").run(ids, np.ones_like(ids))
@@ -68,24 +68,62 @@ def test_a_layer_in_int8_gives_nearly_what_it_gives_in_fp32(precise: bool, bound
     table = correlated(200)
     table = table if least is None else np.maximum(table, 0) + np.float32(least)
     weight = drawn(OUTER, INNER, seed=5)
-    (layer,) = quantise(group(table, weight, least=least)).values()
-    layer = Int8Layer(layer.values, layer.scale, layer.divisors, layer.least, precise)
+    (layer,) = quantise(group(table, weight, least=least), precise=precise).values()
     ids = np.arange(200).reshape(4, 50)
     exact = ran(tmp_path, table, {}, weight, ids, least)
     assert off(ran(tmp_path, table, {"layer 0": layer}, weight, ids, least), exact) < bound
 
 
-def test_a_token_gets_the_same_bytes_whatever_is_beside_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_token_gets_the_same_bytes_whatever_is_beside_it(precise: bool, tmp_path: Path) -> None:
     table, weight = correlated(40), drawn(OUTER, INNER, seed=5)
-    layers = quantise(group(table, weight))
+    layers = quantise(group(table, weight), precise=precise)
     alone = np.concatenate([ran(tmp_path, table, layers, weight, np.array([[token]]), None) for token in range(40)])
     assert np.array_equal(ran(tmp_path, table, layers, weight, np.arange(40).reshape(4, 10), None), alone)
 
 
-def test_a_token_of_zeros_gives_the_bias_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("precise", [False, True])
+def test_a_token_of_zeros_gives_the_bias_alone(precise: bool, tmp_path: Path) -> None:
     table, weight = np.zeros((1, INNER), np.float32), drawn(OUTER, INNER, seed=5)
-    layers = quantise(group(correlated(50), weight))
+    layers = quantise(group(correlated(50), weight), precise=precise)
     assert np.allclose(ran(tmp_path, table, layers, weight, np.array([[0]]), None), drawn(OUTER, seed=9))
+
+
+def test_a_precise_layer_takes_inputs_twice_as_large_as_calibration_saw(tmp_path: Path) -> None:
+    seen, weight = correlated(200), drawn(OUTER, INNER, seed=5)
+    layers, ids = quantise(group(seen, weight), precise=True), np.arange(200).reshape(4, 50)
+    for size, bound in ((1.9, 0.004), (4.0, 0.5)):
+        table = (seen * size).astype(np.float32)
+        assert off(ran(tmp_path, table, layers, weight, ids, None), ran(tmp_path, table, {}, weight, ids, None)) < bound
+
+
+def test_who_makes_the_inputs_of_a_layer_divides_them(tmp_path: Path) -> None:
+    """Two layers and nothing between them: the first one's scales take up the divisors of the second, in int8 and in fp32."""
+    table, first, second = drawn(60, INNER), drawn(INNER, INNER, seed=5), drawn(OUTER, INNER, seed=6)
+    sizes = np.geomspace(0.1, 10, INNER).astype(np.float32)
+    first = first * sizes[:, None]
+    between = (table @ first.T).astype(np.float32)
+    taken = {"second": quantise(group(between, second))["layer 0"]}
+    both = taken | {"first": quantise(group(table, first))["layer 0"]}
+    exact = between @ second.T
+    for layers in (taken, both):
+        with GraphWriter(tmp_path, Style(int8=Int8(layers))) as graph:
+            x = graph.node("Gather", graph.weight(table), "input_ids")
+            inner = made_even(graph, named_linear(graph, x, "first", first, taker="second"), "second")
+            y = named_linear(graph, inner, "second", second)
+            graph.finish(graph.node("Reshape", y, graph.integers(-1, OUTER)), OUTER)
+        assert graph.even == {inner}
+        ids = np.arange(60).reshape(1, 60)
+        assert off(Session(tmp_path / "graph.onnx").run(ids, np.ones_like(ids)), exact) < 0.02
+
+
+@pytest.mark.parametrize(("bits", "bound"), [(8, 1e-2), (16, 3e-4)])
+def test_a_table_of_more_bits_is_nearer(bits: TableBits, bound: float, tmp_path: Path) -> None:
+    table, ids = drawn(30, INNER), np.arange(30).reshape(3, 10)
+    with GraphWriter(tmp_path, Style(int8=Int8({}, bits))) as graph:
+        rows = lookup(graph, table, "input_ids")
+        graph.finish(graph.node("Reshape", rows, graph.integers(-1, INNER)), INNER)
+    assert bound / 10 < off(Session(tmp_path / "graph.onnx").run(ids, np.ones_like(ids)), table) < bound
 
 
 def test_making_up_for_rounding_beats_rounding_on_inputs_it_has_not_seen() -> None:

@@ -20,14 +20,15 @@ def groups(count: int = 8) -> list[Group]:
     return [Group([Linear(f"layer {n}", f"x{n}", weight, None)], rows, np.abs(rows).max(axis=0), moments) for n in range(count)]
 
 
-def world(inputs: dict[int, float], weights: dict[int, float], measured: list[Choice]) -> Measure:
-    """Each layer loses overlap by its inputs unless they are precise, and by its weights unless it is fp32."""
+def world(inputs: dict[int, float], weights: dict[int, float], measured: list[Choice], tables: float = 0.0) -> Measure:
+    """Each layer loses overlap by its inputs unless they are precise, by its weights unless it is fp32, and so do `tables` of 8 bits."""
 
     def measure(choice: Choice, share: float) -> Nearness:
         if share == FULL:
             measured.append(choice)
         lost = sum(loss for place, loss in inputs.items() if place not in choice.precise | choice.fp32)
         lost += sum(loss for place, loss in weights.items() if place not in choice.fp32)
+        lost += tables * (choice.tables == 8)
         return Nearness(1 - lost / 10, 1 - lost, {}, 1 - lost, 100)
 
     return measure
@@ -87,7 +88,19 @@ def test_no_layer_more_than_needed_gets_better(needed: int, measured: list[Choic
     choice, nearness, _ = choose(groups(), world(inputs, {}, measured), told.append)
     assert nearness.passes
     assert choice.precise == frozenset(range(needed))
-    assert len(measured) <= 2 + 4
+    assert len(measured) <= 3 + 4
+
+
+def test_tables_get_16_bits_before_any_layer_gets_slower(measured: list[Choice], told: list[str]) -> None:
+    choice, nearness, gains = choose(groups(), world({1: 0.01}, {}, measured, tables=0.02), told.append)
+    assert nearness.passes
+    assert (choice.tables, choice.int8.tables, choice.precise, gains) == (16, 16, frozenset(), {})
+
+
+def test_tables_stay_in_8_bits_where_they_may_have_no_more(measured: list[Choice], told: list[str]) -> None:
+    choice, nearness, _ = choose(groups(), world({1: 0.01}, {}, measured, tables=0.015), told.append, tables=8)
+    assert nearness.passes
+    assert (choice.tables, set(choice.precise)) == (8, {1})
 
 
 def test_measuring_starts_with_everything_in_int8(measured: list[Choice], told: list[str]) -> None:
