@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,6 @@ def run(chosen: argparse.Namespace) -> None:
     from pipelines.distil.student import Shape, Student
 
     torch.set_num_threads(chosen.threads)
-    torch.manual_seed(SEED)
     chosen.work.mkdir(parents=True, exist_ok=True)
     source = teacher.folder()
     theirs = tokeniser.read(source)
@@ -41,19 +41,25 @@ def run(chosen: argparse.Namespace) -> None:
     print(f"{len(texts.training)} texts; held back: {len(texts.phrases)} phrases, {len(texts.passages)} passages", flush=True)
 
     def examples(name: str, some: tuple[str, ...]) -> training.Examples:
-        key = hashlib.sha256("\n".join(some).encode()).hexdigest()[:16]
-        embeddings = teacher.embedded(source, tokeniser.encoded(theirs, some), chosen.work / f"{name}-{key}.npy")
+        embeddings = teacher.embedded(source, tokeniser.encoded(theirs, some), chosen.work / f"{name}-{key(some)}.npy")
         return training.Examples(tokeniser.encoded(ours, some), embeddings)
 
     cls, sep = (theirs["model"]["vocab"][token] for token in ("[CLS]", "[SEP]"))
     alone = [[cls, token, sep] for token in tokeniser.teachers_ids(theirs, ours)]
-    single = teacher.embedded(source, alone, chosen.work / "words.npy")
+    single = teacher.embedded(source, alone, chosen.work / f"words-{key(words)}.npy")
     measured = {"phrases": examples("phrases", texts.phrases), "passages": examples("passages", texts.passages)}
     learnt = examples("training", texts.training)
+    torch.manual_seed(SEED)
     student = Student(Shape(len(words)))
     some = np.asarray(learnt.embeddings[:20_000], np.float32)
     student.start_from(torch.from_numpy(np.asarray(single, np.float32)), torch.from_numpy(some))
     plan = training.Plan(chosen.steps, chosen.positions)
-    training.Training(student, learnt, plan, chosen.work / "checkpoint.pt").run(measured)
+    kept = chosen.work / f"checkpoint-{key(texts.training)}.pt"  # of other texts, another run
+    training.Training(student, learnt, plan, kept).run(measured)
     folder.write(student, ours, chosen.out)
     print(f"Written: {chosen.out}")
+
+
+def key(texts: Sequence[str]) -> str:
+    """Names the files that are made of these texts."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]

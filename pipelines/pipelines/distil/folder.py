@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from pipelines.distil.student import EPSILON, Shape, Student, t5_weights
 from pipelines.distil.tokeniser import MOST_TOKENS
@@ -36,7 +36,8 @@ def write(student: Student, tokeniser: dict[str, Any], target: Path) -> None:
 
 
 def _save(tensors: dict[str, torch.Tensor], file: Path) -> None:
-    save_file({name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}, file, {"format": "pt"})
+    halved = {name: tensor.to(torch.float16).contiguous() for name, tensor in tensors.items()}
+    file.write_bytes(save(halved, {"format": "pt"}))  # `save_file` makes a file that only its owner may read, which no image wants
 
 
 def _json(values: Any, file: Path) -> None:
