@@ -22,7 +22,7 @@ from encoder.backends.int8 import TableBits
 from encoder.backends.passages import Reader, limit, padding_id
 from encoder.backends.protocol import Goldens, batches
 from encoder.backends.session import Session
-from encoder.backends.skipping import Choice, choose
+from encoder.backends.skipping import Choice, Use, choose
 from encoder.canary import CANARY
 from encoder.errors import GateNotPassed
 from encoder.fingerprint import Identity
@@ -32,6 +32,8 @@ Precision = Literal["int8", "fp32"]
 GOLDENS = 12
 TOLERANCE = {"fp32": 1e-4, "int8": 1e-3}
 """How far below 1 the cosine to a golden embedding may be: what other CPUs' rounding may change, and no wrong weight."""
+RANKED = 96
+"""Calibrating passages on which single layers are compared."""
 TEXTS, POSITIONS = 8, 256
 PACKAGES = ("onnx", "onnxruntime", "tokenizers", "numpy")
 Embeddings = NDArray[np.float32]
@@ -86,17 +88,18 @@ class _Preparation:
     def quantised(self, target: Path, tables: TableBits) -> tuple[dict[str, Any], dict[str, Any]]:
         """Writes the graph in int8 with as much of it in fp32 as the gate asks for; raises `GateNotPassed`."""
         self._tell(f"looking at what {gate.CALIBRATION_LINES} passages give to the linear layers")
-        groups = observe(self._folder, [self._reader.tokenise(text) for text in self._sample[: gate.CALIBRATION_LINES]])
+        calibration = [self._reader.tokenise(text) for text in self._sample[: gate.CALIBRATION_LINES]]
+        groups = observe(self._folder, calibration)
+        uses: dict[Use, Sequence[list[int]]] = {"gate": self._passages, "rank": calibration[:RANKED]}
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=artefact.UNFINISHED) as scratch:
             write_graph(self._folder, Path(scratch), FP32)
             self._tell(f"embedding {len(self._passages)} passages in fp32")
-            reference = self._embed(Path(scratch) / GRAPH_FILE, self._passages)
+            exact = {use: self._embed(Path(scratch) / GRAPH_FILE, passages) for use, passages in uses.items()}
 
-        def measure(choice: Choice, share: float) -> gate.Nearness:
+        def measure(choice: Choice, use: Use) -> gate.Nearness:
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=artefact.UNFINISHED) as scratch:
                 write_graph(self._folder, Path(scratch), Style(int8=choice.int8))
-                count = max(gate.NEIGHBOURS + 1, round(share * len(self._passages)))
-                return gate.compare(reference[:count], self._embed(Path(scratch) / GRAPH_FILE, self._passages[:count]))
+                return gate.compare(exact[use], self._embed(Path(scratch) / GRAPH_FILE, uses[use]))
 
         choice, nearness, sensitivities = choose(groups, measure, self._tell, tables)
         report = {

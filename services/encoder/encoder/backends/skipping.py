@@ -7,13 +7,12 @@ alone would gain, as few of them as pass.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from encoder.backends.calibrating import Group, quantise
 from encoder.backends.int8 import Int8, Int8Layer, TableBits
 from encoder.gate import Nearness
 
-PROBE = 1 / 16
-"""The share of the passages on which single layers are compared."""
 MOST_FP32 = 0.5
 """The share of the linear weights that may stay in fp32: with more of them int8 saves too little."""
 Tell = Callable[[str], None]
@@ -56,8 +55,9 @@ class Choice:
         return [name for place in sorted(places) for name in self.groups[place].names]
 
 
-Measure = Callable[[Choice, float], Nearness]
-"""How near a choice is to fp32, on this share of the passages."""
+Use = Literal["rank", "gate"]
+Measure = Callable[[Choice, Use], Nearness]
+"""How near a choice is to fp32, on passages to rank layers by or on those of the gate; none is of both kinds."""
 
 
 def choose(groups: Sequence[Group], measure: Measure, tell: Tell, tables: TableBits = 16) -> tuple[Choice, Nearness, dict[str, float]]:
@@ -67,11 +67,11 @@ def choose(groups: Sequence[Group], measure: Measure, tell: Tell, tables: TableB
     """
     tell(f"rounding {sum(len(group.layers) for group in groups)} linear layers to int8")
     choice = Choice(groups, [quantise(group) for group in groups])
-    nearness, gains = measure(choice, 1.0), dict[str, float]()
+    nearness, gains = measure(choice, "gate"), dict[str, float]()
     tell(f"all in int8: {nearness}")
     if not nearness.passes and tables > choice.tables:
         choice = replace(choice, tables=tables)
-        nearness = measure(choice, 1.0)
+        nearness = measure(choice, "gate")
         tell(f"embedding tables in {tables} bits: {nearness}")
     if not nearness.passes:
         tell("rounding them again for precise inputs")
@@ -103,8 +103,8 @@ Better = Callable[[Choice, Iterable[int]], Choice]
 
 def _rank(choice: Choice, better: Better, measure: Measure) -> tuple[list[int], dict[str, float]]:
     """Groups by what each alone would gain for its weights, and the gains by the name of its first layer."""
-    before = measure(choice, PROBE).mean_cosine
-    gains = {place: measure(better(choice, [place]), PROBE).mean_cosine - before for place in range(len(choice.groups))}
+    before = measure(choice, "rank").mean_cosine
+    gains = {place: measure(better(choice, [place]), "rank").mean_cosine - before for place in range(len(choice.groups))}
     by_gain = sorted(gains, key=lambda place: -gains[place])
     named = {choice.groups[place].names[0]: round(gains[place], 7) for place in by_gain}
     return sorted(gains, key=lambda place: -gains[place] / choice.groups[place].weights), named
@@ -113,13 +113,13 @@ def _rank(choice: Choice, better: Better, measure: Measure) -> tuple[list[int], 
 def _fewest(choice: Choice, ranked: Sequence[int], better: Better, measure: Measure, tell: Tell) -> tuple[Choice, Nearness]:
     """The shortest head of the ranking that passes, found by halving; all of it where none does."""
     whole = better(choice, ranked)
-    nearness = measure(whole, 1.0)
+    nearness = measure(whole, "gate")
     tell(f"{len(whole.precise_names)} layers precise, {len(whole.fp32_names)} in fp32: {nearness}")
     best, passing, failing = (whole, nearness), len(ranked), 0
     while nearness.passes and passing - failing > 1:
         middle = (passing + failing) // 2
         tried = better(choice, ranked[:middle])
-        found = measure(tried, 1.0)
+        found = measure(tried, "gate")
         tell(f"{len(tried.precise_names)} layers precise, {len(tried.fp32_names)} in fp32: {found}")
         if found.passes:
             best, passing = (tried, found), middle

@@ -7,10 +7,8 @@ import pytest
 
 from encoder.backends.calibrating import Group
 from encoder.backends.graph import Linear
-from encoder.backends.skipping import MOST_FP32, Choice, Measure, choose
+from encoder.backends.skipping import MOST_FP32, Choice, Measure, Use, choose
 from encoder.gate import Nearness
-
-FULL = 1.0
 
 
 def groups(count: int = 8) -> list[Group]:
@@ -23,8 +21,8 @@ def groups(count: int = 8) -> list[Group]:
 def world(inputs: dict[int, float], weights: dict[int, float], measured: list[Choice], tables: float = 0.0) -> Measure:
     """Each layer loses overlap by its inputs unless they are precise, by its weights unless it is fp32, and so do `tables` of 8 bits."""
 
-    def measure(choice: Choice, share: float) -> Nearness:
-        if share == FULL:
+    def measure(choice: Choice, use: Use) -> Nearness:
+        if use == "gate":
             measured.append(choice)
         lost = sum(loss for place, loss in inputs.items() if place not in choice.precise | choice.fp32)
         lost += sum(loss for place, loss in weights.items() if place not in choice.fp32)
@@ -36,7 +34,7 @@ def world(inputs: dict[int, float], weights: dict[int, float], measured: list[Ch
 
 @pytest.fixture
 def measured() -> list[Choice]:
-    """What was measured on all passages."""
+    """What was measured on the passages of the gate."""
     return []
 
 
