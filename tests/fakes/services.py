@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER, EmbedRequest
+from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER, PRIORITY_HEADER, EmbedRequest
 from contracts.expander import ExpandRequest
 from contracts.retriever import RetrieveRequest, SpaceRow, UpsertRequest
 
@@ -111,8 +111,10 @@ class FakeEncoder(FakeService):
         super().__init__()
         self.fingerprint = "fake-1"
         self.texts: list[str] = []
+        self.priorities: list[str] = []
 
     async def embed(self, request: web.Request) -> web.Response:
+        self.priorities.append(request.headers.get(PRIORITY_HEADER, "online"))
         texts = EmbedRequest.model_validate_json(await request.read()).texts
         if any(self.refused_word in text for text in texts):
             return problem(422, "text-refused", f"A text contains {self.refused_word!r}; leave it out.")

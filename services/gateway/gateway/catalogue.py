@@ -49,7 +49,7 @@ class Relayed:
 class Encoder(Protocol):
     """Where embeddings come from."""
 
-    async def embed(self, texts: Sequence[str], deadline: Deadline) -> tuple[str, list[str]]: ...
+    async def embed(self, texts: Sequence[str], deadline: Deadline, *, bulk: bool) -> tuple[str, list[str]]: ...
 
 
 class Retriever(Protocol):
@@ -85,13 +85,13 @@ class Catalogue:
         return item
 
     async def store(self, items: Sequence[Item]) -> int:
-        """Adds or replaces all of `items` or none (at most 256); how many were new.
+        """Adds or replaces all of `items` or none (at most 256); how many were new. Several let the encoder's readers go first.
 
         Raises `RequestRefused` when the items themselves were refused, `EncoderUnavailable` or `RetrieverUnavailable` otherwise.
         """
         deadline = self._deadline()
         try:
-            fingerprint, embeddings = await self.encoder.embed([item.passage for item in items], deadline)
+            fingerprint, embeddings = await self.encoder.embed([item.passage for item in items], deadline, bulk=len(items) > 1)
         except ServiceError as error:
             raise self._refusal(error) or EncoderUnavailable(f"It could not be embedded: {error}; not stored, send it again.") from error
         embedded = [EmbeddedItem(item, embedding) for item, embedding in zip(items, embeddings, strict=True)]

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
-from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER, EncoderIdentity
+from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER, PRIORITY_HEADER, EncoderIdentity
 from contracts.expander import ExpanderIdentity, ExpandRequest, ExpandResponse
 from contracts.items import Item as WireItem
 from contracts.problems import Problem
@@ -79,9 +79,9 @@ class EncoderClient:
 
     service: ServiceClient
 
-    async def embed(self, texts: Sequence[str], deadline: Deadline) -> tuple[str, list[str]]:
-        """The fingerprint and one embedding (base64 of little-endian float32) per text, at most 256."""
-        headers = {**JSON, "accept": BINARY_MEDIA_TYPE}
+    async def embed(self, texts: Sequence[str], deadline: Deadline, *, bulk: bool = False) -> tuple[str, list[str]]:
+        """The fingerprint and one embedding (base64 of little-endian float32) per text, at most 256; `bulk` ones let others go first."""
+        headers = {**JSON, "accept": BINARY_MEDIA_TYPE} | ({PRIORITY_HEADER: "bulk"} if bulk else {})
         body = await _json_of(len(texts), {"texts": texts})
         content, answered = await _call(self.service, "POST", "/v1/embed", deadline, body=body, headers=headers)
         count, dimension = (int(value) if (value := answered.get(name, "")).isdecimal() else 0 for name in (COUNT_HEADER, DIMENSION_HEADER))

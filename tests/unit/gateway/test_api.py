@@ -262,6 +262,15 @@ async def test_an_import_answers_for_every_row(house: House) -> None:
     assert {item["id"] for item in good} <= house.retriever.items.keys()
 
 
+async def test_an_import_lets_recommendations_be_embedded_first(house: House) -> None:
+    house.encoder.priorities.clear()
+    await house.http.post("/v1/items", content=lines({"id": "n1", "title": "One"}, {"id": "n2", "title": "Two"}), headers=NDJSON)
+    await house.http.put("/v1/items/n3", json={"id": "n3", "title": "Three"})
+    await house.recommend(interests=["space travel"])
+    assert house.encoder.priorities[:2] == ["bulk", "online"]
+    assert set(house.encoder.priorities[2:]) == {"online"}
+
+
 async def test_a_row_that_a_service_refuses_does_not_take_its_batch_along(house: House) -> None:
     titles = ["One", "Two", house.retriever.refused_title, f"An {house.encoder.refused_word} title"]
     body = lines(*({"id": f"r{number}", "title": title} for number, title in enumerate(titles)))
