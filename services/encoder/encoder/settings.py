@@ -28,7 +28,7 @@ class Settings(ServiceSettings):
     model: str = Field(
         default="minilm",
         min_length=1,
-        description="`minilm`, or the path of a Hugging Face folder or of a prepared artefact; for `neuron` the path of the compiled model.",
+        description="`minilm`, or the path of a Hugging Face folder or a prepared artefact; for `neuron` of the compiled model.",
     )
     weights_sha256: str = Field(
         default="",
