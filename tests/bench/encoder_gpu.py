@@ -1,6 +1,6 @@
 """T5 encoders in bf16 on a GPU: tokens a second, and the share of the card's own matrix rate. Knows nothing of the service.
 
-Needs torch, transformers and the encoder's source, no installation: on a machine with a GPU, in the root of the repository,
+Needs torch, transformers, onnx and the encoder's source, no installation: on a machine with a GPU, in the root of the repository,
 `PYTHONPATH=services/encoder:services/shared python -m tests.bench.encoder_gpu --out gpu.json`. The module is the one that the torch backend
 runs; weights are random. `encoder_all --gpu gpu.json` puts the figures on the page.
 """

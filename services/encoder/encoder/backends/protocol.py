@@ -41,7 +41,7 @@ class Backend(Protocol):
     def run(self, passages: Sequence[Any]) -> NDArray[np.float32]:
         """Unit-length float32 `(len(passages), identity.dimension)` in their order, by one run on the calling thread.
 
-        Any number of any lengths is taken; `ladder` says what is quick.
+        Any number of any lengths is taken; `ladder` says what is quick. May raise anything; the backend is then as it was.
         """
         ...
 
