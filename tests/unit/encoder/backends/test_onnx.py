@@ -1,5 +1,6 @@
 """The ONNX backend embeds as transformers does, whatever else is in the batch."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -38,6 +39,14 @@ def test_a_bert_gives_the_embeddings_of_transformers(
 ) -> None:
     backend = open_model(tiny.write_bert(tmp_path / variant, variant))
     assert np.abs(embed(backend, tiny.TEXTS) - unpack(goldens[variant])).max() < 1e-5
+
+
+def test_an_mt5_is_a_t5_of_another_name(tmp_path: Path, tiny: ModuleType, open_model: OpenModel) -> None:
+    t5, mt5 = (tiny.write_t5(tmp_path / name, "v1.1-gated-gelu-untied") for name in ("t5", "mt5"))
+    config = json.loads((mt5 / "config.json").read_text()) | {"model_type": "mt5", "architectures": ["MT5EncoderModel"]}
+    (mt5 / "config.json").write_text(json.dumps(config))
+    first, second = (embed(open_model(model), tiny.TEXTS) for model in (t5, mt5))
+    assert np.array_equal(first, second)
 
 
 def test_every_variant_the_fixtures_know_is_compared(tiny: ModuleType) -> None:
