@@ -24,7 +24,7 @@ from encoder.backends.protocol import Backend, open_backend
 from encoder.settings import Settings
 from servicekit.settings import environment_with
 
-MINI = Path("models/warmstart-t5-mini/warmstart_t5_mini/model")
+MINI = Path("models/warmstart-t5-mini/warmstart_t5_mini/warmstart-t5-mini")
 VOCABULARY, SEED = 32_128, 11
 PREPARING_S = 1_800.0
 SHAPES: Mapping[str, Mapping[str, int]] = {

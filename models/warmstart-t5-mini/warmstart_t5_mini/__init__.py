@@ -1,1 +1,1 @@
-"""The weights of Warmstart's small T5, in the folder `model` beside this file. Holds no code."""
+"""The weights of Warmstart's small T5, in the folder `warmstart-t5-mini` beside this file. Holds no code."""

@@ -11,8 +11,10 @@ import pytest
 from encoder.backends.protocol import embed
 
 PACKAGE = Path(__file__).parents[4] / "models" / "warmstart-t5-mini"
-MODEL = PACKAGE / "warmstart_t5_mini" / "model"
+MODEL = PACKAGE / "warmstart_t5_mini" / "warmstart-t5-mini"
 MOST_BYTES = 20_000_000
+LEAST_COSINE = 0.85
+"""Of the mean over TEXTS, which was 0.894 when it was shipped; texts and embeddings that do not belong together have 0.07."""
 TEXTS = (
     "a detective in victorian london",
     "funny fantasy novels about dragons",
@@ -31,7 +33,7 @@ Opened = Callable[[Path], Any]
 
 
 def test_it_is_small_enough_to_ship() -> None:
-    files = [file for file in MODEL.rglob("*") if file.is_file()]
+    files = [file for file in PACKAGE.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
     assert sum(file.stat().st_size for file in files) <= MOST_BYTES
 
 
