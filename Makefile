@@ -60,8 +60,8 @@ lint: .venv/tested ## Lint, formatting, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-evaluate: .venv/tested ## Measure the served pipeline on held-out positives; write the ladder and docs/quality.md
-	@$(BIN)/python -m pipelines evaluate --state $(STATE)-evaluate
+evaluate: .venv/tested ## Measure the served pipeline on held-out positives; write the ladder and docs/quality.md (ARGS="--encoder-model FOLDER --out FOLDER": with another model)
+	@$(BIN)/python -m pipelines evaluate --state $(STATE)-evaluate $(ARGS)
 
 bench: .venv/tested ## Time a recommendation, the retriever and the encoder against peers and their goals (ARGS=--quick: minutes, not hours)
 	@$(BIN)/python tests/bench/recommendation.py --state $(STATE)
