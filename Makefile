@@ -11,6 +11,8 @@ AT_ONCE = -n $(WORKERS) -m "not timed" $(if $(SUITE_STATE),--suite-state=$(SUITE
 IN_CONTAINERS := --suite compose --image-prefix $(IMAGE_PREFIX) --image-tag $(IMAGE_TAG) \
   tests/images tests/e2e --ignore tests/e2e/cluster
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+# what torch brings along itself, and its CUDA packages, which nothing here may bring (requirements/without-torch.in)
+WITHOUT_TORCH := --override without-torch.in $(addprefix --no-emit-package ,torch jinja2 markupsafe mpmath networkx setuptools sympy)
 LOCKED := encoder expander retriever gateway pipelines milvus
 
 .DEFAULT_GOAL := help
@@ -33,7 +35,7 @@ install: .venv/installed ## Make .venv with the default install (hash-checked; n
 demo: .venv/installed ## Start the four services, import the sample, show recommendations (ONCE=1 exits; LLM_URL=... LLM_MODEL=... uses an LLM)
 	@$(BIN)/python -m pipelines demo --state $(STATE) $(if $(ONCE),--once) $(if $(LLM_URL),--llm-url '$(LLM_URL)') $(if $(LLM_MODEL),--llm-model '$(LLM_MODEL)')
 
-.venv/tested: .venv/installed requirements/test.txt requirements/torch.txt
+.venv/tested: .venv/installed requirements/test.txt requirements/torch.txt requirements/parity.txt
 	@echo "Installing what the tests need into .venv ..."
 	@$(PIP) install --no-deps --require-hashes -r requirements/test.txt
 	@touch $@
@@ -41,7 +43,7 @@ demo: .venv/installed ## Start the four services, import the sample, show recomm
 .venv/torch: .venv/tested
 	@echo "Installing torch and transformers into .venv ..."
 	@$(PIP) install torch==2.13.0  # by name, so that pip may take a CPU build that lies at hand
-	@$(PIP) install --no-deps --require-hashes -r requirements/torch.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements/torch.txt -r requirements/parity.txt
 	@touch $@
 
 .venv/chromium: .venv/installed
@@ -75,7 +77,8 @@ lock: ## Renew the hash-pinned lock files (needs uv: pip install uv)
 	@cd requirements && $(COMPILE) --upgrade default.in -o default.txt && $(COMPILE) --upgrade --no-deps alone.in -o alone.txt \
 	  && for part in $(LOCKED); do $(COMPILE) -c default.txt $$part.in -o $$part.txt || exit 1; done \
 	  && $(COMPILE) --upgrade -c default.txt test.in -o test.txt && $(COMPILE) --upgrade -c default.txt images.in -o images.txt \
-	  && $(COMPILE) --upgrade -c test.txt -c alone.txt --no-emit-package torch torch.in -o torch.txt
+	  && $(COMPILE) --upgrade -c test.txt -c alone.txt $(WITHOUT_TORCH) torch.in -o torch.txt \
+	  && $(COMPILE) --upgrade -c test.txt -c torch.txt $(WITHOUT_TORCH) parity.in -o parity.txt
 
 chart: .venv/tested ## Write the chart's runtime profiles, schema, README and dashboards from what they are made of; tests compare them
 	@mkdir -p build && $(BIN)/python -m expander.runtimes export >build/runtime-profiles.json
