@@ -12,7 +12,7 @@ import numpy as np
 import openai
 import pytest
 
-TEXTS = ["space opera", "ghosts in the machine", ""]
+TEXTS = ["space opera", "ghosts in the machine", "!?"]
 
 
 def free_port() -> int:
