@@ -20,7 +20,7 @@ from encoder.settings import Settings
 from servicekit import logs
 
 LOG = logs.get(__name__)
-CPU_POSITIONS = 256
+CPU_POSITIONS = 128
 """Tokens and padding in one run: on one CPU core a batch costs what its passages cost alone, and whoever comes next waits for it."""
 CUDA_TEXTS, CUDA_POSITIONS, CUDA_RUNS = 256, 32_768, 2
 """A GPU is filled by many texts at once, and its memory bounds them; one batch is put together while another computes."""
