@@ -4,12 +4,15 @@ ExpanderError
 ├── ArtefactMissing      there is no co-occurrence artefact at the configured path
 ├── ArtefactBroken       the artefact's file can not be used
 ├── NotReady             neither an LLM nor an artefact can propose topics
+├── StoreUnavailable     the store of expansions could not erase what it was told to
 └── LlmFailed            the LLM gave no usable topics; never leaves the service, the fallback answers
     ├── LlmUnreachable   no connection, or it broke
     ├── LlmLate          no answer before the deadline
-    ├── LlmBusy          all permits were taken
+    ├── LlmBusy          as many expansions wait for it as may
+    ├── LlmOverBudget    the tokens of this minute are spent
+    ├── LlmShut          it failed so often that it is left alone for a while
     ├── LlmRefused       an answer with status 400 or above
-    └── LlmInvalid       an answer that holds no acceptable topics
+    └── LlmInvalid       an answer that holds nothing acceptable
 """
 
 
@@ -27,6 +30,10 @@ class ArtefactBroken(ExpanderError):
 
 class NotReady(ExpanderError):
     """Neither an LLM nor an artefact can propose topics."""
+
+
+class StoreUnavailable(ExpanderError):
+    """The store of expansions could not erase what it was told to."""
 
 
 class LlmFailed(ExpanderError):
@@ -48,9 +55,21 @@ class LlmLate(LlmFailed):
 
 
 class LlmBusy(LlmFailed):
-    """All permits were taken."""
+    """As many expansions wait for it as may."""
 
     outcome = "busy"
+
+
+class LlmOverBudget(LlmFailed):
+    """The tokens of this minute are spent, those of the caller or those of all."""
+
+    outcome = "over_budget"
+
+
+class LlmShut(LlmFailed):
+    """It failed so often that it is left alone for a while."""
+
+    outcome = "shut"
 
 
 class LlmRefused(LlmFailed):
@@ -64,6 +83,10 @@ class LlmRefused(LlmFailed):
 
 
 class LlmInvalid(LlmFailed):
-    """An answer that holds no acceptable topics."""
+    """An answer that holds nothing acceptable; `cause` says in a word why (see `readings.Reading`)."""
 
     outcome = "invalid"
+
+    def __init__(self, message: str, cause: str = "not_completion") -> None:
+        super().__init__(message)
+        self.cause = cause
