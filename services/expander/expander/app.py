@@ -7,18 +7,32 @@ from fastapi import FastAPI
 
 from expander import api
 from expander.artefact import ArtefactFile
+from expander.asking import Llm
 from expander.backends.chat import Chat
 from expander.backends.cooccurrence import Cooccurrence
+from expander.backends.redis_store import RedisStore
+from expander.backends.sqlite_store import SqliteStore
 from expander.cache import ExpansionCache
+from expander.clients import EncoderClient
+from expander.enriching import Enricher
+from expander.entries import Store
 from expander.errors import ArtefactBroken, ArtefactMissing, LlmFailed, NotReady
 from expander.expansion import Expander
+from expander.flights import Flights
+from expander.grounding import Grounder
 from expander.metrics import ExpanderMetrics
+from expander.precomputing import Precomputer
+from expander.proposing import Proposer
 from expander.runtimes.table import PROFILES
 from expander.settings import Settings
+from expander.synonyms import Distinct
 from servicekit import app as servicekit_app
 from servicekit import client
+from servicekit.client import ServiceClient
+from servicekit.deadline import Deadline
 
 CACHE_FILE = "expansions.sqlite3"
+CHECK_MS = 2_000
 
 
 def build(settings: Settings) -> FastAPI:
@@ -28,29 +42,22 @@ def build(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            catalogue = Cooccurrence(ArtefactFile(settings.topics_path))
+            file = ArtefactFile(settings.topics_path)
+            catalogue = Cooccurrence(file)
             with suppress(ArtefactMissing, ArtefactBroken):  # logged by the file; topics come once it is there
                 await catalogue.check()
-            llm = None
-            if settings.llm_url:
-                kept_open = settings.llm_profile == "external"  # of our own, pods come and go; a handshake is nothing beside a generation
-                session = await stack.enter_async_context(client.connections(settings.llm_concurrency + 1, kept=kept_open))
-                llm = Chat(
-                    settings.llm_url,
-                    settings.llm_model,
-                    session,
-                    metrics,
-                    api_key=settings.llm_api_key,
-                    max_tokens=settings.llm_max_tokens,
-                    temperature=settings.llm_temperature,
-                    permits=settings.llm_concurrency,
-                    formatted=PROFILES[settings.llm_profile].sends_response_format,
-                )
-            kept = ExpansionCache(settings.state_dir / CACHE_FILE, settings.cache_size, settings.cache_ttl_s)
-            stack.callback(kept.close)
-            app.state.expander = Expander(llm, catalogue, kept, metrics, timeout_s=settings.llm_timeout_s)
-            stack.push_async_callback(app.state.expander.close)
-            app.state.llm = llm
+            grounder = Grounder(file)
+            llm = await _llm(settings, stack, metrics)
+            proposer = await _proposer(settings, stack, llm, grounder, metrics) if llm else None
+            store = _store(settings, metrics)
+            kept = ExpansionCache(store, settings.cache_size, settings.cache_ttl_s, metrics)
+            stack.push_async_callback(kept.close)
+            flights = Flights(store, kept)
+            stack.push_async_callback(flights.close)
+            app.state.expander = Expander(proposer, catalogue, kept, flights, grounder, metrics)
+            app.state.precomputer = Precomputer(proposer, kept, flights, llm.concurrency if llm else 1)
+            app.state.enricher = Enricher(llm, metrics)
+            app.state.llm, app.state.profile = llm, settings.llm_profile
             yield
 
     async def ready() -> None:
@@ -68,7 +75,32 @@ def build(settings: Settings) -> FastAPI:
     return app
 
 
-async def _check(catalogue: Cooccurrence, llm: Chat | None) -> None:
+async def _llm(settings: Settings, stack: AsyncExitStack, metrics: ExpanderMetrics) -> Llm | None:
+    if not settings.llm_url:
+        return None
+    kept_open = settings.llm_profile == "external"  # of our own, pods come and go; a handshake is nothing beside a generation
+    session = await stack.enter_async_context(client.connections(0, kept=kept_open))  # Llm bounds how many calls there are
+    chat = Chat(settings.llm_url, settings.llm_model, session, metrics, api_key=settings.llm_api_key)
+    llm = Llm(chat, PROFILES[settings.llm_profile], settings.llm_limits, settings.llm_prices, metrics)
+    stack.push_async_callback(llm.close)
+    return llm
+
+
+async def _proposer(settings: Settings, stack: AsyncExitStack, llm: Llm, grounder: Grounder, metrics: ExpanderMetrics) -> Proposer:
+    encoder = None
+    if settings.encoder_url:
+        session = await stack.enter_async_context(client.connections())
+        encoder = EncoderClient(ServiceClient("encoder", settings.encoder_url, session))
+    return Proposer(llm, Distinct(encoder, metrics), grounder, metrics, timeout_s=settings.llm_limits.timeout_s)
+
+
+def _store(settings: Settings, metrics: ExpanderMetrics) -> Store:
+    if url := settings.cache_url.get_secret_value():
+        return RedisStore(url, settings.cache_ttl_s, metrics)
+    return SqliteStore(settings.state_dir / CACHE_FILE, settings.cache_size, metrics)
+
+
+async def _check(catalogue: Cooccurrence, llm: Llm | None) -> None:
     """Raises `NotReady` when the artefact is broken and no LLM can stand in for it.
 
     A missing file is no reason, whatever the LLM does: nothing has been imported yet, and "no topics" is then the right answer.
@@ -81,6 +113,6 @@ async def _check(catalogue: Cooccurrence, llm: Chat | None) -> None:
         if llm is None:
             raise NotReady(str(broken)) from broken
         try:
-            await llm.check()
+            await llm.check(Deadline.after_ms(CHECK_MS))
         except LlmFailed as failed:
             raise NotReady(f"{failed}; {broken}") from failed

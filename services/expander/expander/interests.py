@@ -26,6 +26,11 @@ class Asked:
     locale: str | None = None
     user_id: str | None = None
 
+    @property
+    def words(self) -> str:
+        """What the catalogue is searched with: the interest, or the titles of the history."""
+        return self.interest or " ".join(one.title for one in self.history)
+
     @cached_property
     def canonical(self) -> str:
         """SHA-256, in hexadecimal, of everything that the LLM is told: equal for what differs only in case, white space or composition.

@@ -16,6 +16,10 @@ Locale = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{
 """A language tag (BCP 47), such as `de-AT`."""
 
 
+CALLER_HEADER = "x-warmstart-caller"
+"""Request header: who is charged for the LLM's tokens. Any name that stands for one API key."""
+
+
 class HistoryItem(Wire):
     """One item that the user touched, as far as it is known."""
 
@@ -106,6 +110,12 @@ class PrecomputeResponse(Reply):
     """One row per interest, in order."""
 
     results: tuple[Precomputed, ...]
+
+
+class ErasedExpansions(Reply):
+    """Answer to an erasure."""
+
+    erased: int = Field(description="Expansions that were kept of the user's words and are not any more.")
 
 
 class EnrichItem(Wire):
