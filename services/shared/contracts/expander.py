@@ -143,6 +143,9 @@ class Enrichment(Reply):
     model: str | None = None
     prompt_version: str | None = None
     reason: str | None = Field(default=None, description="Why there is no enrichment; null when there is one.")
+    retry: bool = Field(
+        default=False, description="True when the LLM could not answer now: ask again later. False when what it answered was unusable."
+    )
 
 
 class EnrichResponse(Reply):
@@ -169,4 +172,5 @@ class ExpanderIdentity(Reply):
     fallback: str | None = Field(description="The hash of the co-occurrence artefact that stands in for the LLM; null when none is loaded.")
     profile: str | None = Field(default=None, description="Runtime profile of the LLM; null without one.")
     prompt_version: str | None = None
+    enrichment_version: str | None = Field(default=None, description="Version of the prompt that items are enriched with.")
     structured_output: StructuredOutput | None = None
