@@ -4,6 +4,7 @@ ExpanderError
 ├── ArtefactMissing      there is no co-occurrence artefact at the configured path
 ├── ArtefactBroken       the artefact's file can not be used
 ├── NotReady             neither an LLM nor an artefact can propose topics
+├── LlmNotConfigured     what was asked for only an LLM can do, and there is none here
 ├── StoreUnavailable     the store of expansions could not erase what it was told to
 └── LlmFailed            the LLM gave no usable topics; never leaves the service, the fallback answers
     ├── LlmUnreachable   no connection, or it broke
@@ -30,6 +31,10 @@ class ArtefactBroken(ExpanderError):
 
 class NotReady(ExpanderError):
     """Neither an LLM nor an artefact can propose topics."""
+
+
+class LlmNotConfigured(ExpanderError):
+    """What was asked for only an LLM can do, and there is none here."""
 
 
 class StoreUnavailable(ExpanderError):
