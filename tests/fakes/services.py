@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Self
 
@@ -134,16 +134,27 @@ def floats(rows: Sequence[Sequence[float]]) -> bytes:
 
 
 class FakeExpander(FakeService):
-    """Proposes two topics for an interest; `substituted` names the source that answers in place of the LLM."""
+    """Proposes two topics for an interest; `substituted` names the source that answers in place of the LLM.
 
-    routes = (("POST", "/v1/expand", "expand"), ("GET", "/v1/backend", "identity"))
+    `asked` holds each request to expand with its headers, `erased` each user that was erased.
+    """
+
+    routes = (
+        ("POST", "/v1/expand", "expand"),
+        ("DELETE", "/v1/users/{user_id}/expansions", "erase"),
+        ("GET", "/v1/backend", "identity"),
+    )
 
     def __init__(self) -> None:
         super().__init__()
         self.substituted: str | None = None
+        self.pending = False
+        self.asked: list[tuple[ExpandRequest, Mapping[str, str]]] = []
+        self.erased: list[str] = []
 
     async def expand(self, request: web.Request) -> web.Response:
         asked = ExpandRequest.model_validate_json(await request.read())
+        self.asked.append((asked, request.headers))
         source = self.substituted or "llm"
         expansions = [
             {
@@ -151,11 +162,16 @@ class FakeExpander(FakeService):
                 "topics": [] if source == "none" else [f"{interest} past", f"{interest} future"],
                 "source": source,
                 "model": "fake-llm",
+                "pending": self.pending,
                 "fallback_reason": self.substituted and "the LLM timed out",
             }
             for interest in asked.interests
         ]
         return web.json_response({"expansions": expansions, "degraded": self.substituted is not None})
+
+    async def erase(self, request: web.Request) -> web.Response:
+        self.erased.append(request.match_info["user_id"])
+        return web.json_response({"erased": 1})
 
     async def identity(self, request: web.Request) -> web.Response:
         return web.json_response({"backend": "fake", "model": "fake-llm", "fallback": None})

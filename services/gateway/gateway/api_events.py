@@ -52,7 +52,7 @@ async def get_user(request: Request, user_id: Annotated[Id, Path()]) -> Response
 
 
 async def erase_user(request: Request, user_id: Annotated[Id, Path()]) -> Response:
-    """Erases every trace of a user: events, and answers remembered for outages. Erasing an unknown user is no error."""
+    """Erases every trace of a user: events, topics made from their words, remembered answers. Erasing an unknown user is no error."""
     await gateway_of(request).erase(user_id)
     return Response(status_code=204)
 

@@ -1,5 +1,7 @@
 """The routes that recommend: for a person, and for an item the items like it. Knows nothing of how recommendations are made."""
 
+import hashlib
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request
@@ -14,6 +16,7 @@ from gateway.api_items import ItemId
 from gateway.evidence import Asked, Deed
 from servicekit import context
 
+CALLER_DIGITS = 16
 FILTER: TypeAdapter[Any] = TypeAdapter(Filter)
 EXAMPLES: Any = {
     "a stated interest": {"value": {"interests": ["space opera with political intrigue"]}},
@@ -44,6 +47,7 @@ async def recommend(request: Request) -> Response:
     """
     media_type(request, *JSON_KINDS)
     asked, deadline_ms = await read(await request.body(), _asked)
+    asked = replace(asked, caller=_caller(request.headers.get("x-api-key", "")))
     answer = await gateway_of(request).recommend(asked, deadline_ms)
     return _answer(_Recommended, _fields(answer))
 
@@ -74,8 +78,15 @@ def _asked(sent: bytes) -> tuple[Asked, float]:
         k=body.k,
         filter=_plain(body.filter),
         exclude=body.exclude,
+        expansion=body.expansion,
+        locale=body.locale,
     )
     return asked, body.deadline_ms
+
+
+def _caller(key: str) -> str:
+    """What stands for an API key where tokens are counted: nothing that it could be guessed from."""
+    return hashlib.sha256(key.encode()).hexdigest()[:CALLER_DIGITS] if key else ""
 
 
 def _plain(conditions: Any) -> dict[str, Any]:

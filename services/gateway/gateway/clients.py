@@ -18,7 +18,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER, PRIORITY_HEADER, EncoderIdentity
-from contracts.expander import ExpanderIdentity, ExpandRequest, ExpandResponse
+from contracts.expander import CALLER_HEADER, ErasedExpansions, ExpanderIdentity, ExpandRequest, ExpandResponse
 from contracts.items import Item as WireItem
 from contracts.problems import Problem
 from contracts.retriever import Candidate as WireCandidate
@@ -26,6 +26,7 @@ from contracts.retriever import ItemPage, RetrieveResponse, UpsertResponse
 from contracts.wire import MAX_DIMENSION
 from gateway.candidates import Candidate, Found, Search, SourceScore
 from gateway.catalogue import EmbeddedItem, Item, Relayed
+from gateway.evidence import Asked
 from gateway.topics import Expansion, Topics
 from servicekit.client import JSON, Refused, ServiceClient, Unreachable
 from servicekit.deadline import Deadline
@@ -106,18 +107,25 @@ class ExpanderClient:
 
     service: ServiceClient
 
-    async def expand(self, interests: Sequence[str], patience_ms: float, deadline: Deadline) -> Topics:
+    async def expand(self, asked: Asked, patience_ms: float, deadline: Deadline) -> Topics:
         """One expansion per interest; after `patience_ms` the expander's own fallback answers."""
-        request = ExpandRequest(interests=tuple(interests), deadline_ms=patience_ms)
-        body = request.model_dump_json().encode()
-        answer = await _ask(self.service, "POST", "/v1/expand", ExpandResponse, deadline, body=body)
+        said = {"interests": asked.interests, "mode": asked.expansion, "locale": asked.locale, "user_id": asked.user_id}
+        body = ExpandRequest.model_validate({**said, "deadline_ms": patience_ms}).model_dump_json(exclude_none=True).encode()
+        headers = {**JSON, CALLER_HEADER: asked.caller} if asked.caller else JSON
+        answer = await _ask(self.service, "POST", "/v1/expand", ExpandResponse, deadline, body=body, headers=headers)
+        interests = asked.interests
         if len(answer.expansions) != len(interests):
             raise _broken(self.service, f"{len(answer.expansions)} expansions for {len(interests)} interests")
         expansions = tuple(
             Expansion(interest, one.topics, one.source, one.model, one.fallback_reason)
             for interest, one in zip(interests, answer.expansions, strict=True)
         )
-        return Topics(expansions, answer.degraded)
+        return Topics(expansions, answer.degraded, any(one.pending for one in answer.expansions))
+
+    async def erase(self, user_id: str, deadline: Deadline) -> int:
+        """Removes what is kept of a user's words; how many expansions that were."""
+        path = f"/v1/users/{quote(user_id, safe='')}/expansions"
+        return (await _ask(self.service, "DELETE", path, ErasedExpansions, deadline)).erased
 
     async def identity(self, deadline: Deadline) -> str:
         """Backend and model, to show."""

@@ -12,7 +12,8 @@ GatewayError
 │   ├── NothingToAnswer       no source of recommendations answered
 │   ├── RetrieverUnavailable  the catalogue can not be read or written
 │   ├── EncoderUnavailable    an item can not be embedded
-│   └── ProfilesUnavailable   events can not be read or written
+│   ├── ProfilesUnavailable   events can not be read or written
+│   └── ErasureIncomplete     a user's events are erased, what was made of their words is not
 ├── LadderInvalid             the ladder artefact can not be used; the gateway does not start
 └── ProfilesUrlInvalid        the URL of the store of events is none; the gateway does not start
 """
@@ -80,6 +81,10 @@ class EncoderUnavailable(Unavailable):
 
 class ProfilesUnavailable(Unavailable):
     """Events can not be read or written."""
+
+
+class ErasureIncomplete(Unavailable):
+    """A user's events are erased, what was made of their words is not."""
 
 
 class LadderInvalid(GatewayError):

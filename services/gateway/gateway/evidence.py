@@ -40,6 +40,10 @@ class Asked:
     k: int = 10
     filter: Filter = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
+    expansion: str = "async"
+    locale: str | None = None
+    caller: str = ""
+    """Stands for the API key that the request came with; "" when it came with none."""
 
 
 @dataclass(frozen=True, slots=True)

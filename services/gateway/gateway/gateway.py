@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from gateway import imports
 from gateway.catalogue import Catalogue, Item, Relayed
-from gateway.errors import ProfilesUnavailable, RetrieverUnavailable
+from gateway.errors import ErasureIncomplete, ProfilesUnavailable, RetrieverUnavailable
 from gateway.evidence import Asked
 from gateway.imports import Outcome
 from gateway.metrics import GatewayMetrics
@@ -25,6 +25,12 @@ class Identified(Protocol):
     """A service that says what it is."""
 
     async def identity(self, deadline: Deadline) -> str: ...
+
+
+class Expander(Identified, Protocol):
+    """What of the expander is told or looked at."""
+
+    async def erase(self, user_id: str, deadline: Deadline) -> int: ...
 
 
 class Retriever(Protocol):
@@ -54,7 +60,7 @@ class Gateway:
     catalogue: Catalogue
     profiles: Profiles
     encoder: Identified
-    expander: Identified
+    expander: Expander
     retriever: Retriever
     metrics: GatewayMetrics
 
@@ -116,9 +122,15 @@ class Gateway:
         self.pipeline.forget_item(item_id)
 
     async def erase(self, user_id: str) -> None:
-        """Removes every trace of the user."""
+        """Removes every trace of the user; raises `ErasureIncomplete` when the expander did not do its part, until asked again."""
         await self.profiles.erase(user_id)
         self.pipeline.remembered.forget(user_id)
+        try:
+            await self.expander.erase(user_id, Deadline.after_ms(READ_DEADLINE_MS))
+        except ServiceError as error:
+            raise ErasureIncomplete(
+                f"The events of user {user_id!r} are erased, topics that were made from their words are not: {error}; try again."
+            ) from error
 
     async def relay(
         self,

@@ -31,7 +31,7 @@ from servicekit.deadline import Deadline
 class Expander(Protocol):
     """Who proposes topics."""
 
-    async def expand(self, interests: Sequence[str], patience_ms: float, deadline: Deadline) -> Topics: ...
+    async def expand(self, asked: Asked, patience_ms: float, deadline: Deadline) -> Topics: ...
 
 
 class Profiles(Protocol):
@@ -66,6 +66,7 @@ class Answer:
     degraded: tuple[Degradation, ...]
     rung: int = 0
     topics: tuple[UsedTopic, ...] = ()
+    topics_pending: bool = False
     unknown_items: tuple[str, ...] = ()
 
 
@@ -110,6 +111,7 @@ class Pipeline:
             tuple(degraded),
             evidence.without(found.unknown_liked).rung,
             topics.used(proposed, queries),
+            proposed.pending,
             found.unknown_liked,
         )
 
@@ -162,7 +164,7 @@ class Pipeline:
             return Topics(())
         try:
             with stage("expander"):
-                proposed = await self.expander.expand(asked.interests, patience.expander_ms, patience.expander)
+                proposed = await self.expander.expand(asked, patience.expander_ms, patience.expander)
         except ServiceError as error:
             degraded.note(degradation.BARE_INTEREST, error)
             return Topics(())

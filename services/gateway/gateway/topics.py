@@ -19,10 +19,11 @@ class Expansion:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Expansions of a request; `degraded` when a substitute answered for the configured LLM."""
+    """Expansions of a request; `degraded` when a substitute answered for the LLM, `pending` when it is asked behind the answer."""
 
     expansions: tuple[Expansion, ...]
     degraded: bool = False
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from contracts.expander import ExpansionMode, Locale
 from contracts.filters import Filter
 from contracts.items import AttributeValue, Item
 from contracts.wire import Id, Reply, Text, Wire
@@ -46,6 +47,12 @@ class RecommendationRequest(Wire):
     topics: Annotated[tuple[Text, ...], Field(max_length=25)] | None = Field(
         default=None, description="Use exactly these topics instead of asking the expander; an empty list means none."
     )
+    expansion: ExpansionMode = Field(
+        default="async",
+        description="`async`: a new interest is answered at once with topics of the catalogue, and its next request has the LLM's. `wait`: the"
+        " LLM is waited for, up to its part of the deadline. `off`: the LLM is not asked.",
+    )
+    locale: Locale | None = Field(default=None, description="Language of the interests (BCP 47), such as `de-AT`.")
     liked_items: Annotated[tuple[Id, ...], Field(max_length=200)] = ()
     events: Annotated[tuple[RequestEvent, ...], Field(max_length=200)] = ()
     user_id: Id | None = Field(default=None, description="Adds what the stored events say of this user.")
@@ -99,6 +106,7 @@ class RecommendationResponse(Reply):
     rung: Rung
     items: tuple[Recommendation, ...]
     topics: tuple[UsedTopic, ...]
+    topics_pending: bool = Field(default=False, description="The LLM is being asked behind this answer; the same request again has its topics.")
     degraded: tuple[Degradation, ...]
     unknown_items: tuple[str, ...] = Field(
         default=(), description="Ids of the request that the catalogue does not hold; they were ignored."

@@ -14,6 +14,11 @@ const DEBOUNCE_MS = 350;
 const BOOKS = 18;
 // A person at the page waits longer than a product's front end would, so that an LLM can speak.
 const DEADLINE_MS = 3000;
+// A text that is still being typed is not worth an LLM's call; one that has stood for so long is.
+const SETTLED_MS = 1200;
+// While an LLM is asked behind an answer, its topics are looked for so often.
+const PENDING_MS = 1500;
+const PENDING_LOOKS = 12;
 const EXAMPLES = ["space opera with political intrigue", "a cosy mystery in a small village", "grim fantasy with clever thieves"];
 
 let state = address.read(location.hash);
@@ -21,6 +26,7 @@ let proposed = [];
 let timer = 0;
 let inFlight = null;
 let lastWasTyped = false;
+let shown = "";
 
 const interests = () => state.interest.split(";").map((part) => part.trim()).filter(Boolean);
 const isBlank = () => interests().length === 0 && state.liked.length === 0 && !state.topics?.length;
@@ -35,8 +41,8 @@ function keepAddress(isTyped) {
   lastWasTyped = isTyped;
 }
 
-function request() {
-  const asked = { interests: interests(), liked_items: state.liked.map(({ id }) => id), k: BOOKS, deadline_ms: DEADLINE_MS };
+function request(expansion) {
+  const asked = { interests: interests(), liked_items: state.liked.map(({ id }) => id), k: BOOKS, deadline_ms: DEADLINE_MS, expansion };
   return state.topics === null ? asked : { ...asked, topics: state.topics.map(({ text }) => text) };
 }
 
@@ -68,20 +74,46 @@ function show(answer) {
   showAnswer(answer, { title: headline({ interests: interests(), topics: state.topics ?? [], names }), made, like });
 }
 
-async function update(titles = null) {
+/** What of an answer is seen: the same again is not drawn again. */
+const face = ({ items, topics, degraded }) => JSON.stringify([items.map(({ id }) => id), topics, degraded, state]);
+
+async function update(titles = null, { isTyped = false } = {}) {
   inFlight?.abort();
+  clearTimeout(timer);
   inFlight = new AbortController();
   const { signal } = inFlight;
   showWaiting(true);
   try {
-    const [answer] = await Promise.all([recommend(request(), signal), titles]);
-    if (!signal.aborted) show(answer);
+    const [answer] = await Promise.all([recommend(request(isTyped ? "off" : "async"), signal), titles]);
+    if (signal.aborted) return;
+    show(answer);
+    shown = face(answer);
+    if (isTyped && interests().length > 0) timer = setTimeout(() => lookAgain(PENDING_LOOKS), SETTLED_MS);
+    else if (answer.topics_pending) timer = setTimeout(() => lookAgain(PENDING_LOOKS), PENDING_MS);
   } catch (error) {
     if (signal.aborted) return;
     byId("examples").hidden = true;
     showProblem(error, () => update());
   } finally {
     if (!signal.aborted) showWaiting(false);
+  }
+}
+
+/** Asks once more, quietly, and draws what has changed; goes on while an LLM is being asked. A failure leaves what is there. */
+async function lookAgain(looks) {
+  inFlight?.abort();
+  inFlight = new AbortController();
+  const { signal } = inFlight;
+  try {
+    const answer = await recommend(request("async"), signal);
+    if (signal.aborted) return;
+    if (face(answer) !== shown) {
+      show(answer);
+      shown = face(answer);
+    }
+    if (answer.topics_pending && looks > 1) timer = setTimeout(() => lookAgain(looks - 1), PENDING_MS);
+  } catch {
+    // the books that are shown are still true
   }
 }
 
@@ -93,7 +125,7 @@ function change(entered, { delay = 0, isTyped = false } = {}) {
   const titles = showEntered();
   const settle = () => {
     keepAddress(isTyped);
-    update(titles);
+    update(titles, { isTyped });
   };
   if (delay > 0) timer = setTimeout(settle, delay);
   else settle();
