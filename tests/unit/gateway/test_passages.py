@@ -1,4 +1,6 @@
-from gateway.passages import MOST_SUBJECTS, passage
+import pytest
+
+from gateway.passages import MOST_SUBJECTS, MOST_TAGS, passage
 
 
 def test_a_passage_names_genres_title_authors_and_text() -> None:
@@ -23,3 +25,32 @@ def test_values_that_are_no_words_are_written_out() -> None:
 
 def test_only_the_first_genres_are_named() -> None:
     assert passage("T", {"genres": [f"genre{number}" for number in range(50)]}, None).count(",") == MOST_SUBJECTS - 1
+
+
+ENRICHED = {
+    "genres": ["science-fiction"],
+    "enriched_tags": ["desert planet", "science fiction", "galactic politics"],
+    "enriched_description": "A young heir fights for a desert planet.",
+    "enriched_by": "fake enrich-1",
+}
+
+
+@pytest.mark.parametrize("switch", [{}, {"enriched_embedded": False}, {"enriched_embedded": "true"}, {"enriched_embedded": 1}])
+def test_what_an_llm_wrote_is_not_in_the_passage_unless_the_item_says_so(switch: dict[str, object]) -> None:
+    assert passage("Dune", {**ENRICHED, **switch}, "Sand.") == "science fiction: Dune. Sand."
+
+
+def test_switched_on_the_tags_follow_the_genres_and_the_description_precedes_the_text() -> None:
+    said = passage("Dune", {**ENRICHED, "enriched_embedded": True}, "Sand.")
+    assert said == "science fiction, desert planet, galactic politics: Dune. A young heir fights for a desert planet. Sand."
+
+
+def test_tags_are_named_beside_as_many_genres_as_there_may_be() -> None:
+    genres = [f"genre{number}" for number in range(50)]
+    tags = [f"tag{number}" for number in range(50)]
+    said = passage("T", {"genres": genres, "enriched_tags": tags, "enriched_embedded": True}, None)
+    assert said.count(",") == MOST_SUBJECTS + MOST_TAGS - 1
+
+
+def test_a_switch_without_anything_enriched_changes_nothing() -> None:
+    assert passage("Dune", {"genres": ["space"], "enriched_embedded": True}, None) == "space: Dune"
