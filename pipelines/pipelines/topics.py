@@ -4,7 +4,7 @@
 
 The artefact is JSON: `topics` (label and number of items), `common` (topics on so many items that proposing them says nothing),
 `related` (for each topic [other, strength]), `phrases` (a spelling -> topic), `words` (a word of titles or authors -> [topic, strength]),
-`items`, `format` and `content_hash` (SHA-256 of all the rest in canonical JSON). Topics are numbers: positions in `topics`.
+`authors` (name and number of items), `items`, `format` and `content_hash` (SHA-256 of all the rest in canonical JSON). Topics are numbers: positions in `topics`.
 """
 
 import hashlib
@@ -21,10 +21,13 @@ from typing import Any
 from pipelines import labels
 from pipelines.api import Api
 
-FORMAT = 1
+FORMAT = 2
 SUBJECTS = ("genres", "subjects")
 COMMON_SHARE = 0.35
-MIN_TOPIC_ITEMS, MIN_WORD_ITEMS = 3, 3
+MIN_TOPIC_ITEMS, MIN_WORD_ITEMS, MIN_AUTHOR_ITEMS = 3, 3, 3
+MAX_AUTHORS = 5_000
+NOBODY = frozenset({"anonymous", "unknown", "various", "various authors", "unknown author"})
+"""What stands where an author should."""
 MAX_RELATED, MAX_WORD_TOPICS = 20, 10
 SHRINKAGE = 5.0
 """Items without the pair that are imagined beside the real ones, so that one shared item proves little."""
@@ -53,6 +56,7 @@ def build_topics(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "related": _related(carried, sizes, len(rows)),
         "phrases": _phrases(topics_of_tag, number),
         "words": _words(rows, carried, sizes),
+        "authors": _authors(rows),
     }
     return {**content, "content_hash": content_hash(content)}
 
@@ -157,6 +161,13 @@ def _item_words(row: Mapping[str, Any]) -> set[str]:
     return {word for word in map(labels.fold, labels.words_of(text)) if len(word) > 2 and not word.isdigit()} - labels.GENERIC
 
 
+def _authors(rows: list[Mapping[str, Any]]) -> list[list[Any]]:
+    """[name, items] of the authors with most items, most first."""
+    counts = Counter(name for row in rows for name in {name.strip() for name in _values(row, ("authors",))})
+    known = [(name, count) for name, count in counts.items() if count >= MIN_AUTHOR_ITEMS and name and name.lower() not in NOBODY]
+    return [[name, count] for name, count in sorted(known, key=lambda pair: (-pair[1], pair[0]))[:MAX_AUTHORS]]
+
+
 def _phrases(topics_of_tag: Mapping[str, labels.Topic], number: Mapping[str, int]) -> dict[str, int]:
     topics = [topic for topic in set(topics_of_tag.values()) if topic.label in number]
     spelt = {spelling: number[topic.label] for topic in topics for spelling in topic.spellings}
@@ -174,7 +185,8 @@ def main(gateway_url: str, path: str) -> None:
     with Api(gateway_url) as api:
         artefact = build_topics(api.items())
     write(Path(path), artefact)
-    print(f"{len(artefact['topics'])} topics of {artefact['items']} items, {len(artefact['words'])} words -> {path}")
+    made = f"{len(artefact['topics'])} topics and {len(artefact['authors'])} authors of {artefact['items']} items"
+    print(f"{made}, {len(artefact['words'])} words -> {path}")
 
 
 if __name__ == "__main__":

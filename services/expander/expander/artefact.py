@@ -15,11 +15,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from expander.errors import ArtefactBroken, ArtefactMissing
-from expander.words import folded
+from expander.words import folded, name_key
 from servicekit import logs
 
 LOG = logs.get(__name__)
-FORMAT = 1
+FORMATS = (1, 2)
+"""Formats that are read; 2 added `authors`, of which there are none in a file of format 1."""
 HASH_LENGTH = 12
 POLL_S = 1.0
 GENERIC = frozenset({"fiction", "literature"})
@@ -27,9 +28,13 @@ Strength = tuple[int, Annotated[float, Field(gt=0, le=1)]]
 
 
 class _File(BaseModel):
-    """The artefact as it stands in the file; topics are positions in `topics`."""
+    """The artefact as it stands in the file; topics are positions in `topics`.
 
-    model_config = ConfigDict(extra="forbid")
+    Members that are not known are passed over, so that what a later version adds keeps its format number where it may be left out. (Before
+    format 2 they were refused: a service from then that has an artefact keeps it, and one that starts beside a file of format 2 has none.)
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     format: int
     items: int = Field(ge=0)
@@ -38,6 +43,7 @@ class _File(BaseModel):
     related: list[list[Strength]]
     phrases: dict[str, int]
     words: dict[str, list[Strength]]
+    authors: list[tuple[str, Annotated[int, Field(ge=1)]]] = []
     content_hash: str
 
 
@@ -60,6 +66,8 @@ class Topics:
     """Folded word of titles and authors -> topics it makes likely, strength in (0, 1]."""
     tokens: tuple[frozenset[str], ...] = ()
     """Folded words of each label."""
+    authors: dict[str, str] = field(default_factory=dict)
+    """`name_key` of an author -> the name as the catalogue writes it."""
 
 
 def load(path: Path) -> Topics:
@@ -71,8 +79,8 @@ def load(path: Path) -> Topics:
         raise ArtefactMissing(f"there is no artefact at {path}; make it with `python -m pipelines.topics`") from error
     except (OSError, ValueError, ValidationError) as error:
         raise ArtefactBroken(f"{path} can not be read as an artefact ({type(error).__name__}); make it again") from error
-    if file.format != FORMAT:
-        raise ArtefactBroken(f"{path} has format {file.format}, this service reads {FORMAT}; make it again")
+    if file.format not in FORMATS:
+        raise ArtefactBroken(f"{path} has format {file.format}, this service reads {FORMATS[0]} to {FORMATS[-1]}; make it again")
     if content_hash(content) != file.content_hash:
         raise ArtefactBroken(f"{path} does not match its content_hash {file.content_hash[:HASH_LENGTH]}; make it again")
     return _topics(file, path)
@@ -100,6 +108,7 @@ def _topics(file: _File, path: Path) -> Topics:
         phrases=phrases,
         words={key: tuple(pairs) for word, pairs in file.words.items() for key in folded(word)},
         tokens=tuple(frozenset(folded(label)) for label, _ in file.topics),
+        authors={key: name for name, _ in reversed(file.authors) if (key := name_key(name))},  # of two alike the one with more items
     )
 
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 _WORD = re.compile(r"[^\W_]+")
+_SUFFIXES = frozenset({"jr", "sr"})
 _COMMON = """
 a about all am an and any are as at be best book books but by can favorite favourite find for from get give good great had has
 have he her him his i if in into is it its like liked likes looking me more most my no not novel novels of on one or other our
@@ -35,3 +36,14 @@ def folded(text: str) -> tuple[str, ...]:
 def normalised(text: str) -> str:
     """One form for interests that differ only in case, white space or Unicode composition."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def spelt(text: str) -> list[str]:
+    """The words of `text` as names are compared: lower case, without accents: "J.R.R. Tolkien" -> ["j", "r", "r", "tolkien"]."""
+    bare = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return _WORD.findall(bare.casefold())
+
+
+def name_key(name: str) -> str:
+    """One form for a person's name, however its initials are written: "J. K. Rowling" and "JK Rowling" -> "jkrowling"."""
+    return "".join(word for word in spelt(name) if word not in _SUFFIXES)
