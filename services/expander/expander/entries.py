@@ -11,8 +11,9 @@ from expander.interests import Asked
 class Entry:
     """Topics as an LLM gave them (3 to 5; () for a negative result, whose `cause` says why there are none).
 
-    `made_at` in seconds since the epoch; `tokens` is what making it took, and what every later answer from here saves. `personal` when a
-    user's words led to it: such an entry goes with the user. Of a batch made ahead of traffic it is False.
+    `made_at` in seconds since the epoch; `tokens` is what making it took, and what every later answer from here saves; `completion_tokens`
+    is the answers' part of them, which has a price of its own. `personal` when a user's words led to it: such an entry goes with the user.
+    Of a batch made ahead of traffic it is False.
     """
 
     topics: tuple[str, ...]
@@ -20,6 +21,7 @@ class Entry:
     tokens: int = 0
     cause: str | None = None
     personal: bool = False
+    completion_tokens: int = 0
 
 
 def key_of(asked: Asked, model: str, prompt_version: str) -> str:
