@@ -95,6 +95,7 @@ READERS_WORDS = {
     "scary": "horror",
     "spooky": "ghosts",
     "haunted": "ghosts",
+    "haunted house": "ghosts",
     "dystopian": "young adult dystopia",
     "dystopia": "young adult dystopia",
     "sorcerers": "wizards",
@@ -111,6 +112,9 @@ READERS_WORDS = {
     "poems": "poetry",
     "verse": "poetry",
     "superheroes": "comics",
+    "short stories": "short fiction",
+    "picture books": "children's picture books",
+    "finance": "economics finance",
 }
 """What readers say, and the label it means; left out where the catalogue has no such topic."""
 

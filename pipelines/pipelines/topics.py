@@ -24,7 +24,7 @@ from pipelines.api import Api
 FORMAT = 2
 SUBJECTS = ("genres", "subjects")
 COMMON_SHARE = 0.35
-MIN_TOPIC_ITEMS, MIN_WORD_ITEMS, MIN_AUTHOR_ITEMS = 3, 3, 3
+MIN_TOPIC_ITEMS, MIN_WORD_ITEMS = 3, 3
 MAX_AUTHORS = 5_000
 NOBODY = frozenset({"anonymous", "unknown", "various", "various authors", "unknown author"})
 """What stands where an author should."""
@@ -164,7 +164,7 @@ def _item_words(row: Mapping[str, Any]) -> set[str]:
 def _authors(rows: list[Mapping[str, Any]]) -> list[list[Any]]:
     """[name, items] of the authors with most items, most first."""
     counts = Counter(name for row in rows for name in {name.strip() for name in _values(row, ("authors",))})
-    known = [(name, count) for name, count in counts.items() if count >= MIN_AUTHOR_ITEMS and name and name.lower() not in NOBODY]
+    known = [(name, count) for name, count in counts.items() if name and name.lower() not in NOBODY]
     return [[name, count] for name, count in sorted(known, key=lambda pair: (-pair[1], pair[0]))[:MAX_AUTHORS]]
 
 

@@ -97,7 +97,6 @@ def _topics(file: _File, path: Path) -> Topics:
     pointed = {topic for pairs in (*file.related, *file.words.values()) for topic, _ in pairs} | {*file.common, *file.phrases.values()}
     if len(file.related) != size or any(not 0 <= topic < size for topic in pointed):
         raise ArtefactBroken(f"{path} points at topics it does not have ({size} are there); make it again")
-    phrases = {key: topic for phrase, topic in file.phrases.items() if (key := frozenset(folded(phrase))) - GENERIC}
     return Topics(
         hash=file.content_hash[:HASH_LENGTH],
         items=file.items,
@@ -105,11 +104,18 @@ def _topics(file: _File, path: Path) -> Topics:
         counts=tuple(count for _, count in file.topics),
         common=frozenset(file.common),
         related=tuple(map(tuple, file.related)),
-        phrases=phrases,
+        phrases=_phrases(file.phrases),
         words={key: tuple(pairs) for word, pairs in file.words.items() for key in folded(word)},
         tokens=tuple(frozenset(folded(label)) for label, _ in file.topics),
         authors={key: name for name, _ in reversed(file.authors) if (key := name_key(name))},  # of two alike the one with more items
     )
+
+
+def _phrases(spellings: Mapping[str, int]) -> dict[frozenset[str], int]:
+    """By folded words. A spelling of which folding takes a word ("us history") leaves what it becomes to one that is just that."""
+    keys = {phrase: frozenset(folded(phrase)) for phrase in spellings}
+    whole_last = sorted(spellings, key=lambda phrase: len(keys[phrase]) - len(phrase.split()))
+    return {keys[phrase]: spellings[phrase] for phrase in whole_last if keys[phrase] - GENERIC}
 
 
 class ArtefactFile:
