@@ -136,6 +136,7 @@ OWNED = {
     "retriever_url": "not a setting here: the Service of this release",
     "follow_url": "not a setting here: services.retriever.readers follow settings.publish_url",
     "milvus_url": "a secret: name a Secret in milvus.existingSecret",
+    "cache_url": "a secret: name a Secret in redis.existingSecret",
     "profiles_url": "a secret: name a Secret in postgresql.existingSecret",
     "topics_path": "not a setting here: /artefacts/topics.json, where the refresh job writes it",
     "llm_url": "set as llm.url, with llm.profile external",

@@ -11,6 +11,8 @@ from typing import Any
 from values_rules import ABSENT, OWNED, REFINED, SHAPES, Schema
 from values_together import together
 
+from servicekit import openapi
+
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 KEPT = (
     "type",
@@ -24,6 +26,8 @@ KEPT = (
     "minLength",
     "maxLength",
     "description",
+    "properties",
+    "additionalProperties",
 )
 
 
@@ -38,12 +42,17 @@ def _object(properties: Mapping[str, Schema]) -> Schema:
 def _setting(described: Mapping[str, Any]) -> Schema:
     """A field of pydantic's schema without what only pydantic means; of an optional one the part that is not null."""
     parts = [part for part in described.get("anyOf", []) if part.get("type") != "null"]
-    return {name: value for name, value in {**described, **(parts[0] if parts else {})}.items() if name in KEPT}
+    kept = {name: value for name, value in {**described, **(parts[0] if parts else {})}.items() if name in KEPT}
+    if isinstance(inner := kept.get("additionalProperties"), dict):
+        kept["additionalProperties"] = _setting(inner)
+    if "properties" in kept:
+        kept["properties"] = {name: _setting(inner) for name, inner in kept["properties"].items()}
+    return kept
 
 
 def settings(service: str) -> Schema:
     """What `services.<service>.settings` may hold: the fields of its settings class, but for those that the chart owns."""
-    fields = importlib.import_module(f"{service}.settings").Settings.model_json_schema()["properties"]
+    fields = openapi.in_place(importlib.import_module(f"{service}.settings").Settings.model_json_schema())["properties"]
     return _object({name: {"const": OWNED[name]} if name in OWNED else _setting(field) for name, field in fields.items()})
 
 

@@ -13,7 +13,7 @@ SECRET = re.compile(r"://[^/\s]*:[^/\s]*@|password|sk-[A-Za-z0-9]{8}|BEGIN [A-Z 
 CHOSEN: dict[str, dict[str, Any]] = {
     "gateway": {"max_body_bytes": 134_217_728, "expander_share": 0.25, "ladder_path": "/artefacts/ladder.json"},
     "encoder": {"model": "/artefacts/models/e5", "prefix": "passage: ", "max_json_bytes": 16_777_216},
-    "expander": {"llm_temperature": 0.7, "cache_ttl_s": 60},
+    "expander": {"cache_size": 1000, "cache_ttl_s": 60},
     "retriever": {"search_threads": 8, "log_level": "DEBUG"},
 }
 

@@ -6,8 +6,8 @@
 {{- end }}
 {{- end }}
 
-{{/* Egress of a component to what is not of this release: the gateway's database, the expander's external LLM, the retriever's
-Milvus or object storage (with it STS, at the same port, and without an endpoint of its own the agent of EKS Pod Identity). */}}
+{{/* Egress of a component to what is not of this release: the gateway's database, the expander's external LLM and Redis, the
+retriever's Milvus or object storage (with it STS, at the same port, and without an endpoint of its own the agent of EKS Pod Identity). */}}
 {{- define "warmstart.network.outside" -}}
 {{- $values := .root.Values }}
 {{- if and (eq .component "gateway") $values.postgresql.existingSecret }}
@@ -20,11 +20,19 @@ Milvus or object storage (with it STS, at the same port, and without an endpoint
   {{- with $values.networkPolicy.milvusTo }}
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
-{{- else if and (eq .component "expander") (eq $values.llm.profile "external") }}
+{{- else if eq .component "expander" }}
+{{- if eq $values.llm.profile "external" }}
 - ports: [{port: {{ include "warmstart.network.port" $values.llm.url }}, protocol: TCP}]
   {{- with $values.networkPolicy.llmTo }}
   to: {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end }}
+{{- if $values.redis.existingSecret }}
+- ports: [{port: {{ $values.redis.port }}, protocol: TCP}]
+  {{- with $values.networkPolicy.redisTo }}
+  to: {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
 {{- else if include "warmstart.service.stores" . }}
 - ports: [{port: {{ include "warmstart.network.port" ($values.objectStorage.endpointUrl | default "https://s3") }}, protocol: TCP}]
   {{- with $values.networkPolicy.objectStorageTo }}

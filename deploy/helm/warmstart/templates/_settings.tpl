@@ -22,6 +22,7 @@ EXPANDER_TOPICS_PATH: /artefacts/topics.json
 EXPANDER_LLM_URL: {{ ternary (printf "%s/v1" (include "warmstart.url" (dict "root" .root "component" "llm"))) $values.llm.url (eq (include "warmstart.llm.deployed" .root) "yes") | quote }}
 EXPANDER_LLM_MODEL: {{ $values.llm.model.name | quote }}
 EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
+EXPANDER_ENCODER_URL: {{ include "warmstart.url" (dict "root" .root "component" "encoder") }}
 {{- end }}
 {{- end }}
 {{- range $key, $value := (include "warmstart.service.own" . | fromJson).settings }}
@@ -44,9 +45,15 @@ EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
 {{- else if and (eq .component "retriever") $values.milvus.existingSecret }}
 - name: RETRIEVER_MILVUS_URL
   valueFrom: {secretKeyRef: {name: {{ $values.milvus.existingSecret | quote }}, key: {{ $values.milvus.key | quote }}}}
-{{- else if and (eq .component "expander") $values.llm.existingSecret }}
+{{- else if eq .component "expander" }}
+{{- if $values.llm.existingSecret }}
 - name: EXPANDER_LLM_API_KEY
   valueFrom: {secretKeyRef: {name: {{ $values.llm.existingSecret | quote }}, key: {{ $values.llm.existingSecretKey | quote }}}}
+{{- end }}
+{{- if $values.redis.existingSecret }}
+- name: EXPANDER_CACHE_URL
+  valueFrom: {secretKeyRef: {name: {{ $values.redis.existingSecret | quote }}, key: {{ $values.redis.key | quote }}}}
+{{- end }}
 {{- else if and (include "warmstart.service.stores" .) $values.objectStorage.endpointUrl }}
 - {name: AWS_ENDPOINT_URL_S3, value: {{ $values.objectStorage.endpointUrl | quote }}}
 {{- end }}

@@ -1,0 +1,46 @@
+"""The chart with the expansions in Redis: expanders are told where by a Secret, and reach that and nothing else besides the LLM."""
+
+import pytest
+from tests.deploy.rendering import container, merged, objects, of_kind, pods, render, values_of
+
+EXPANDER = "expander"
+SECRET = {"existingSecret": "expansions"}
+
+
+def test_expanders_alone_are_told_where_redis_is_by_reference() -> None:
+    found = render({"redis": SECRET | {"key": "address"}})
+    variable = {"name": "EXPANDER_CACHE_URL", "valueFrom": {"secretKeyRef": {"name": "expansions", "key": "address"}}}
+    assert [component for component, pod in pods(found) if variable in container(pod).get("env", [])] == [EXPANDER]
+    assert "EXPANDER_CACHE_URL" not in str(of_kind(found, "ConfigMap"))
+    assert "EXPANDER_CACHE_URL" not in str(render({}))
+
+
+def test_redis_and_an_external_llm_are_both_reached_and_both_keys_told() -> None:
+    found = render(merged(values_of("external"), {"redis": SECRET | {"port": 6380}}))
+    ports = [port["port"] for rule in of_kind(found, "NetworkPolicy")[EXPANDER]["spec"]["egress"] for port in rule["ports"]]
+    assert ports == [8001, 8443, 6380, 53, 53]
+    secrets = {one["name"] for one in container(dict(pods(found))[EXPANDER])["env"] if "secretKeyRef" in one.get("valueFrom", {})}
+    assert secrets == {"EXPANDER_LLM_API_KEY", "EXPANDER_CACHE_URL"}
+
+
+def test_redis_is_reached_where_the_values_say_and_by_nobody_else() -> None:
+    there = [{"ipBlock": {"cidr": "10.2.0.0/16"}}]
+    policies = of_kind(render({"redis": SECRET, "networkPolicy": {"redisTo": there}}), "NetworkPolicy")
+    assert policies[EXPANDER]["spec"]["egress"][0] == {"ports": [{"port": 6379, "protocol": "TCP"}], "to": there}
+    assert [name for name, policy in policies.items() if "6379" in str(policy)] == [EXPANDER]
+    assert "egress" not in of_kind(render({}), "NetworkPolicy")[EXPANDER]["spec"]
+
+
+@pytest.mark.parametrize(("case", "asks"), [("gpu", True), ("external", True), ("default", False)])
+def test_with_an_llm_the_expander_asks_the_encoder_which_topics_mean_the_same(case: str, *, asks: bool) -> None:
+    found = objects(case)
+    assert ("EXPANDER_ENCODER_URL" in str(of_kind(found, "ConfigMap"))) is asks
+    callers = of_kind(found, "NetworkPolicy")["encoder"]["spec"]["ingress"][0]["from"]
+    assert any("expander" in str(peer) for peer in callers) is asks
+
+
+def test_limits_and_prices_are_written_in_values_as_in_the_settings() -> None:
+    settings = {"llm_limits": {"queue": 8, "concurrency": 4}, "llm_prices": {"*": {"prompt_per_million": 0.15}}}
+    data = str(of_kind(render({"services": {EXPANDER: {"settings": settings}}}), "ConfigMap"))
+    assert '{"concurrency":4,"queue":8}' in data
+    assert '{"*":{"prompt_per_million":0.15}}' in data
