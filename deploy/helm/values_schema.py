@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from servicekit import openapi
 from values_rules import ABSENT, OWNED, REFINED, SHAPES, Schema
 from values_together import together
-
-from servicekit import openapi
 
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
 KEPT = (
