@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent / "images"
 LOCAL_PROCESSES = {
     "test_demo.py": "the demo starts processes of its own",
+    "test_expansion.py": "it starts an expander with an LLM of its own",
     "test_evaluate.py": "the evaluation measures the processes it starts",
 }
 """Tests that say nothing about the suite in containers, and why."""

@@ -57,7 +57,8 @@ def _show(title: str, answer: Mapping[str, Any]) -> None:
 def show_examples(api: Api) -> None:
     """Prints three worked recommendations: topics, reasons, rung and milliseconds per stage."""
     for title, request in EXAMPLES:
-        api.recommend({**request, "k": 5, "deadline_ms": 10_000})  # a first answer fills caches; the one that is shown is a warm one
+        # A first answer fills caches, and waits for the LLM where there is one; the one that is shown is a warm one.
+        api.recommend({**request, "k": 5, "deadline_ms": 30_000, "expansion": "wait"})
         _show(title, api.recommend({**request, "k": 5, "deadline_ms": 10_000}))
 
 

@@ -62,7 +62,7 @@ class Suite:
         if service == "gateway":
             own |= {f"GATEWAY_{other.upper()}_URL": self.url(other) for other in SERVICES if other != "gateway"}
         if service == "expander":
-            own |= {"EXPANDER_TOPICS_PATH": str(self.topics_path)}
+            own |= {"EXPANDER_TOPICS_PATH": str(self.topics_path), "EXPANDER_ENCODER_URL": self.url("encoder")}
         # One thread per process for BLAS and OpenMP: the services schedule their own threads, more would fight over the cores.
         return environment_with(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", **own, **self._settings)
 
