@@ -12,7 +12,7 @@ ExpanderError
     ├── LlmBusy          as many expansions wait for it as may
     ├── LlmOverBudget    the tokens of this minute are spent
     ├── LlmShut          it failed so often that it is left alone for a while
-    ├── LlmRefused       an answer with status 400 or above
+    ├── LlmRefused       an answer with status 300 or above
     └── LlmInvalid       an answer that holds nothing acceptable
 """
 
@@ -42,9 +42,16 @@ class StoreUnavailable(ExpanderError):
 
 
 class LlmFailed(ExpanderError):
-    """The LLM gave no usable topics; `outcome` is the word that the metrics count it under."""
+    """The LLM gave no usable topics; `outcome` is the word that the metrics count it under.
+
+    `retry_after_s`: seconds after which asking again may help, where that is known.
+    """
 
     outcome = "failed"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class LlmUnreachable(LlmFailed):
@@ -78,12 +85,12 @@ class LlmShut(LlmFailed):
 
 
 class LlmRefused(LlmFailed):
-    """An answer with status 400 or above."""
+    """An answer with status 300 or above."""
 
     outcome = "refused"
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, status: int, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
         self.status = status
 
 

@@ -37,7 +37,7 @@ class LlmMetrics:
         self.waiting = Gauge("expander_llm_queue_waiting", "Questions that wait for their turn.", ("lane",), registry=registry)
         self.queue_seconds = Histogram(
             "expander_llm_queue_wait_seconds",
-            "Time from asking to the turn, or to giving up.",
+            "Time that a question waited for its turn.",
             ("lane",),
             buckets=QUEUE_SECONDS_BUCKETS,
             registry=registry,
@@ -48,9 +48,7 @@ class LlmMetrics:
             ("kind", "outcome"),
             registry=registry,
         )
-        self.breaker_state = Gauge(
-            "expander_llm_breaker_state", "1 for the state that the breaker is in.", ("state",), registry=registry
-        )
+        self.breaker_state = Gauge("expander_llm_breaker_state", "1 for the state that the breaker is in.", ("state",), registry=registry)
         self.breaker_openings = Counter("expander_llm_breaker_openings", "How often the breaker opened.", registry=registry)
         self.structured = Gauge(
             "expander_llm_structured_output", "1 for what the canary found of `response_format`.", ("found",), registry=registry

@@ -1,38 +1,29 @@
-"""Topics from an LLM behind any OpenAI-compatible `/chat/completions` (vLLM, Ollama, llama.cpp, a cloud). Knows nothing of caches.
+"""One request to any OpenAI-compatible `/chat/completions` (vLLM, Ollama, llama.cpp, a cloud), and what came of it.
 
-What the server does with `response_format` can not be relied on (some refuse it, some accept and ignore it), so each answer is checked
-here, and asked for once more when it does not hold.
+Knows nothing of what is asked, nor of who may ask when.
 """
 
 import asyncio
+import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import aiohttp
 from pydantic import SecretStr
 
-from expander import parsing, prompts
-from expander.errors import LlmBusy, LlmFailed, LlmInvalid, LlmLate, LlmRefused, LlmUnreachable
+from expander.errors import LlmFailed, LlmInvalid, LlmLate, LlmRefused, LlmUnreachable
 from expander.metrics import ExpanderMetrics
-from servicekit import logs
+from expander.readings import Completion, Prompt
 from servicekit.deadline import Deadline
 
-LOG = logs.get(__name__)
 MAX_ANSWER_BYTES = 64 * 1024
-ATTEMPTS = 2
-FORMAT_REFUSED = (400, 422)
-CHECK_S = 2.0
 
 
 class Chat:
-    """Asks `model` at `url`; at most `permits` expansions at once, one more raises `LlmBusy`.
+    """Asks `model` (`default` when empty) at `url`, which ends in `/v1`.
 
-    `formatted` asks by `response_format`, until the server refuses it.
+    Giving up, by the deadline or by cancellation, closes the connection: vLLM then stops writing.
     """
-
-    name = "llm"
 
     def __init__(
         self,
@@ -42,67 +33,27 @@ class Chat:
         metrics: ExpanderMetrics,
         *,
         api_key: SecretStr | None = None,
-        max_tokens: int = 160,
-        temperature: float = 0.0,
-        permits: int = 16,
-        formatted: bool = True,
     ) -> None:
-        self.model = model or "default"
-        self._url, self._session, self._metrics, self._key = url.rstrip("/"), session, metrics, api_key
-        self._options = {"model": self.model, "max_tokens": max_tokens, "temperature": temperature, "stream": False}
-        self._permits, self._in_use = permits, 0
-        self._formatted = formatted
+        self.url, self.model = url.rstrip("/"), model or "default"
+        self._session, self._metrics, self._key = session, metrics.llm, api_key
 
-    async def propose(self, interest: str, most: int, deadline: Deadline) -> tuple[str, ...]:
-        """Three to `most` topics; raises a kind of `LlmFailed`."""
-        with self._permit():
-            invalid: LlmInvalid | None = None
-            for _ in range(ATTEMPTS):
-                try:
-                    answer = await self._answer(prompts.messages(interest), deadline)
-                    return parsing.topics_of(parsing.content_of(answer), interest, most)
-                except LlmInvalid as error:
-                    self._metrics.invalid_answers.inc()
-                    LOG.info("llm_answer_invalid", reason=str(error))
-                    invalid = error
-            assert invalid is not None
-            raise invalid
+    async def complete(self, prompt: Prompt, deadline: Deadline, *, formatted: bool) -> Completion:
+        """The answer; `formatted` sends the prompt's `response_format`.
 
-    async def check(self) -> None:
-        """Raises `LlmFailed` when the API does not list its models within two seconds."""
-        await self._send("GET", "/models", None, Deadline.after_ms(CHECK_S * 1_000))
-
-    @contextmanager
-    def _permit(self) -> Iterator[None]:
-        if self._in_use >= self._permits:
-            raise LlmBusy(f"all {self._permits} permits for the LLM are taken; raise EXPANDER_LLM_CONCURRENCY if it can take more")
-        self._in_use += 1
-        self._metrics.permits_in_use.set(self._in_use)
-        try:
-            yield
-        finally:
-            self._in_use -= 1
-            self._metrics.permits_in_use.set(self._in_use)
-
-    async def _answer(self, messages: list[dict[str, str]], deadline: Deadline) -> bytes:
-        """The body of a completion. A server that refuses the response format, and only that, is asked without it from then on."""
-        plain = {**self._options, "messages": messages}
-        if self._formatted:
-            try:
-                return await self._completion({**plain, "response_format": prompts.RESPONSE_FORMAT}, deadline)
-            except LlmRefused as error:
-                if error.status not in FORMAT_REFUSED:
-                    raise
-        answer = await self._completion(plain, deadline)
-        if self._formatted:
-            self._formatted = False
-            LOG.warning("response_format_refused", model=self.model)
-        return answer
-
-    async def _completion(self, body: dict[str, Any], deadline: Deadline) -> bytes:
+        Raises `LlmUnreachable`, `LlmLate`, `LlmRefused`, or `LlmInvalid` for what is no completion.
+        """
+        body = {
+            "model": self.model,
+            "messages": prompt.messages,
+            "max_tokens": prompt.max_tokens,
+            "temperature": prompt.temperature,
+            "stream": False,
+        }
+        if formatted:
+            body["response_format"] = prompt.response_format
         started, outcome = time.perf_counter(), "answered"
         try:
-            return await self._send("POST", "/chat/completions", body, deadline)
+            answer = await self._send("POST", "/chat/completions", body, deadline)
         except LlmFailed as error:
             outcome = error.outcome
             raise
@@ -110,8 +61,13 @@ class Chat:
             outcome = "abandoned"
             raise
         finally:
-            self._metrics.llm_calls.labels(outcome).inc()
-            self._metrics.llm_seconds.observe(time.perf_counter() - started)
+            self._metrics.calls.labels(outcome).inc()
+            self._metrics.seconds.observe(time.perf_counter() - started)
+        return completion_of(answer)
+
+    async def models(self, deadline: Deadline) -> tuple[str, ...]:
+        """The names that are served there; raises `LlmFailed`."""
+        return _names(await self._send("GET", "/models", None, deadline))
 
     async def _send(self, method: str, path: str, body: dict[str, Any] | None, deadline: Deadline) -> bytes:
         if (remaining := deadline.remaining_s) <= 0:
@@ -121,15 +77,38 @@ class Chat:
             async with (
                 asyncio.timeout(remaining),
                 # A redirect would carry the key to a host that nobody configured.
-                self._session.request(method, self._url + path, json=body, headers=headers, allow_redirects=False) as response,
+                self._session.request(method, self.url + path, json=body, headers=headers, allow_redirects=False) as response,
             ):
                 if response.status >= 300:
-                    raise LlmRefused(f"the LLM answered {response.status} ({response.reason})", response.status)
+                    message = f"the LLM answered {response.status} ({response.reason})"
+                    raise LlmRefused(message, response.status, _seconds(response.headers.get("retry-after")))
                 return await _read(response)
         except TimeoutError as error:
             raise LlmLate(f"the LLM did not answer within {remaining * 1_000:.0f} ms") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: a key or URL that HTTP can not carry
             raise LlmUnreachable(f"the LLM is not reachable ({type(error).__name__})") from error
+
+
+def completion_of(body: bytes) -> Completion:
+    """What a chat completion says; raises `LlmInvalid` for any other body. Usage that is missing or absurd counts as 0 tokens."""
+    try:
+        answer = json.loads(body)
+        choice = answer["choices"][0]
+        reason, content = choice.get("finish_reason"), choice["message"].get("content")
+        if content is None:  # OpenAI says why in a member of its own
+            content = choice["message"].get("refusal") or ""
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise LlmInvalid(f"the LLM's answer is not a chat completion ({type(error).__name__})") from error
+    if not isinstance(content, str):
+        raise LlmInvalid(f"the LLM's answer has no text but {type(content).__name__}")
+    usage = answer.get("usage")
+    counted = usage if isinstance(usage, dict) else {}
+    return Completion(
+        content,
+        reason if isinstance(reason, str) else None,
+        _tokens(counted.get("prompt_tokens")),
+        _tokens(counted.get("completion_tokens")),
+    )
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -139,3 +118,19 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(content) > MAX_ANSWER_BYTES:
             raise LlmInvalid(f"the LLM's answer is longer than {MAX_ANSWER_BYTES} bytes")
     return bytes(content)
+
+
+def _tokens(count: object) -> int:
+    return count if type(count) is int and 0 <= count < 2**31 else 0
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Of a Retry-After header in seconds (RFC 9110, 10.2.3); a date, which servers under load do not send, is not read."""
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() and len(retry_after) < 7 else None
+
+
+def _names(body: bytes) -> tuple[str, ...]:
+    try:
+        return tuple(str(model["id"]) for model in json.loads(body)["data"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LlmInvalid(f"the LLM's answer is not a list of models ({type(error).__name__})") from error

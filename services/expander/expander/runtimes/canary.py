@@ -12,21 +12,21 @@ from expander.runtimes.errors import ServerSilent
 from expander.runtimes.profile import Profile
 
 HONOURED, IGNORED, REFUSED = "honoured", "ignored", "refused"
+NAME = "canary"
+"""Of the schema, by which a server's log tells these requests from others."""
+REFUSALS = (400, 422, 501)
+"""Statuses by which a server refuses the format."""
 
 
 def ask(url: str, model: str, timeout_s: float = 60.0) -> str:
-    """`honoured`, `ignored` or `refused`; raises `ServerSilent` when the server at `url` (with /v1) does not answer a completion.
-
-    The schema demands one word of 12 random letters, the prompt asks for a greeting: only a grammar makes the model write that word.
-    """
-    word = "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(12))
-    schema = {"type": "object", "properties": {"word": {"enum": [word]}}, "required": ["word"], "additionalProperties": False}
-    status, answer = served.post(url, "/chat/completions", _request(model, schema), timeout_s)
-    if status in (400, 422, 501):
+    """`honoured`, `ignored` or `refused`; raises `ServerSilent` when the server at `url` (with /v1) does not answer a completion."""
+    expected = word()
+    status, answer = served.post(url, "/chat/completions", request(model, expected), timeout_s)
+    if status in REFUSALS:
         return REFUSED
     if status != 200:
         raise ServerSilent(f"{url} answered {status}")
-    return HONOURED if _obeyed(answer, word) else IGNORED
+    return HONOURED if obeyed(_text(answer), expected) else IGNORED
 
 
 def report(url: str, model: str, profile: Profile | None, timeout_s: float) -> int:
@@ -38,19 +38,33 @@ def report(url: str, model: str, profile: Profile | None, timeout_s: float) -> i
     return 0 if kept else 1
 
 
-def _request(model: str, schema: dict[str, Any]) -> dict[str, Any]:
+def word() -> str:
+    """12 random letters."""
+    return "".join(secrets.choice("bcdfghjkmnpqrstvwxz") for _ in range(12))
+
+
+def request(model: str, expected: str) -> dict[str, Any]:
+    """Asks for a greeting, under a schema that demands the expected word: only a grammar makes a model write it."""
+    schema = {"type": "object", "properties": {"word": {"enum": [expected]}}, "required": ["word"], "additionalProperties": False}
     return {
         "model": model,
         "messages": [{"role": "user", "content": "Say good morning in one short sentence."}],
         "max_tokens": 64,
         "temperature": 0.0,
-        "response_format": {"type": "json_schema", "json_schema": {"name": "canary", "strict": True, "schema": schema}},
+        "response_format": {"type": "json_schema", "json_schema": {"name": NAME, "strict": True, "schema": schema}},
     }
 
 
-def _obeyed(answer: bytes, word: str) -> bool:
+def obeyed(text: object, expected: str) -> bool:
+    """Whether the text of an answer is what the schema demands."""
     try:
-        content = json.loads(answer)["choices"][0]["message"]["content"]
-        return bool(json.loads(content) == {"word": word})
-    except (ValueError, LookupError, TypeError):
+        return isinstance(text, str) and bool(json.loads(text) == {"word": expected})
+    except (ValueError, RecursionError):
         return False
+
+
+def _text(answer: bytes) -> object:
+    try:
+        return json.loads(answer)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None

@@ -105,6 +105,16 @@ class Profile:
     compiled_copied: bool = False
     """Whether vLLM writes into the folder of the artefact, so that it is given a copy."""
     known_bad: tuple[KnownBad, ...] = ()
+    calls_per_seq: int = 2
+    """Requests that the expander has at the server for each that it works on at once (`max_num_seqs`): one at work and one in its queue,
+    so that no place in a batch is empty while an answer travels, and the rest waits where it can be bounded."""
+    calls_per_question: int = 2
+    """Calls for one question at most: a second one after an unusable answer, where it can come out differently."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that the expander has at one server at once, unless a deployment says otherwise."""
+        return self.calls_per_seq * self.defaults.max_num_seqs
 
     @property
     def sends_response_format(self) -> bool:

@@ -155,6 +155,7 @@ ROWS = (
         start_attempts=3,
         structured_output="supported",
         request_field="response_format",
+        calls_per_question=1,  # it samples greedily whatever is asked (TRN2_ARGS): the same prompt gets the same answer again
         scale_to_zero_allowed=False,
         needs_compile=True,
         compile_target="trn2",
