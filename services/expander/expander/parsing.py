@@ -1,90 +1,109 @@
 """Reads topics out of what an LLM answered, and accepts only what can be used. Knows nothing of how the answer came.
 
-Tolerant of form (code fences, prose around the JSON, a bare array), strict of content: an error text, an empty string or the interest
-itself is not a topic, and an answer that was cut off is none.
+Tolerant of form, strict of content. Total: whatever the text is, it returns a reading, in time linear in its length.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from expander.errors import LlmInvalid
-from expander.prompts import LEAST_TOPICS, MAX_TOPIC_CHARACTERS
+from expander import accepting, extracting
+from expander.interests import Asked
+from expander.prompts import LEAST_TOPICS, MOST_TOPICS, TOPICS
+from expander.readings import Completion, Reading
+from expander.told import Told
+from expander.wording import refuses
 from expander.words import folded, normalised
 
-MAX_TRIED_STARTS = 50
-_THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)
-_START = re.compile(r"[{\[]")
-_NOT_A_TOPIC = re.compile(
-    r"""^(?: <?(?:error|exception|traceback|sorry)\b | failed\ to\b | failure\W*$ | apologi[sz]e | i'm\b | i\ (?:can|could|am|do|will|was)\b
-    | as\ an?\ (?:ai|language)\b | cannot\b | unable\ to\b | not\ (?:available|found|applicable)\b | rate\ limit\b | too\ many\ requests
-    | internal\ server | bad\ (?:request|gateway) | service\ unavailable | (?:request\ )?timed?\ ?out\b
-    | (?:none|null|nil|nan|n/?a|unknown|undefined|empty|string|topics?|interest|example|skipped|invalid)\W*$
-    | (?:topic|item|example|string)\W*\d+$ | (?:first|second|third|fourth|fifth|another)\ topic$ )""",
-    re.VERBOSE | re.IGNORECASE,
-)
-_FORBIDDEN = re.compile(r"[<>{}\[\]|\\\"`]|https?:|_{2,}|\bSKIPPED\b")
+MOST_CANDIDATES = 40
+"""Texts of one list that are looked at: an answer has 5."""
+MOST_LISTS = 60
+_NAMES = ("topic", "name", "title", "label", "subject", "text", "value")
+_SEPARATORS = re.compile(r"[,;\n\u3001\u060c]")
 
 
-def content_of(body: bytes) -> str:
-    """The text of the first choice of a chat completion; raises `LlmInvalid` when there is none or it was cut off."""
-    try:
-        choice = json.loads(body)["choices"][0]
-        reason, content = choice.get("finish_reason"), choice["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise LlmInvalid(f"the LLM's answer is not a chat completion ({type(error).__name__})") from error
-    if reason == "length":
-        raise LlmInvalid("the LLM's answer was cut off (finish_reason length); raise EXPANDER_LLM_MAX_TOKENS")
-    if not isinstance(content, str):
-        raise LlmInvalid(f"the LLM's answer has no text but {type(content).__name__}")
-    return content
-
-
-def topics_of(text: str, interest: str, most: int) -> tuple[str, ...]:
-    """At most `most` topics of an answer's text; raises `LlmInvalid` when fewer than three (or `most`, if less) are acceptable."""
+def topics(completion: Completion, asked: Asked) -> Reading[tuple[str, ...]]:
+    """Three to five topics, or None and the cause (see `Reading`)."""
+    if completion.finish_reason == "length":
+        return Reading(None, "cut", "the answer was cut off (finish_reason length)")
+    if not (text := completion.text).strip():
+        return Reading(None, "empty", "the answer is empty")
+    told = Told.of(asked)
+    whole = extracting.as_asked(text)
+    if _as_asked(whole) and list(accepted := acceptable(whole["topics"], told)) == whole["topics"]:
+        return Reading(accepted, "accepted")
     best: tuple[str, ...] = ()
-    for found in _lists(_THOUGHT.sub("", text)):
-        accepted = _acceptable(found, interest)
+    found = 0
+    for candidates in _candidates(text):
+        found += len(candidates)
+        accepted = acceptable(candidates, told)
         if len(accepted) >= LEAST_TOPICS:
-            return accepted[:most]
+            return Reading(accepted, "repaired")
         best = max(best, accepted, key=len)
-    if len(best) >= min(LEAST_TOPICS, most):
-        return best[:most]
-    raise LlmInvalid(f"the LLM's answer holds {len(best)} acceptable topics; {min(LEAST_TOPICS, most)} are needed")
+    if refuses(extracting.without_thoughts(text[: extracting.READ_CHARACTERS]).strip()) or completion.finish_reason == "content_filter":
+        return Reading(None, "refusal", "the answer refuses")
+    if not found:
+        return Reading(None, "not_json", "the answer holds no list")
+    return Reading(None, "too_few", f"{len(best)} of {found} are acceptable topics; {LEAST_TOPICS} are needed")
 
 
-def _lists(text: str) -> Iterator[list[Any]]:
-    """Every list that stands in `text` as JSON by itself, or as a member of an object."""
-    decoder, at = json.JSONDecoder(), 0
-    for _ in range(MAX_TRIED_STARTS):
-        if (start := _START.search(text, at)) is None:
-            return
-        try:
-            value, at = decoder.raw_decode(text, start.start())
-        except (ValueError, RecursionError):
-            at = start.end()
-            continue
-        if isinstance(value, list):
-            yield value
-        elif isinstance(value, dict):
-            named = value.get("topics")
-            yield from [named] if isinstance(named, list) else [member for member in value.values() if isinstance(member, list)]
-
-
-def _acceptable(found: list[Any], interest: str) -> tuple[str, ...]:
+def acceptable(candidates: list[Any], told: Told) -> tuple[str, ...]:
+    """The first five topics among `candidates`, each once: texts that differ in case, number, order of words or composition are one."""
     kept: dict[frozenset[str] | str, str] = {}
-    asked = normalised(interest), frozenset(folded(interest))
-    for each in found:
-        if not isinstance(each, str) or (topic := _cleaned(each)) is None:
-            continue
-        words = frozenset(folded(topic)) or normalised(topic)
-        if normalised(topic) != asked[0] and words != asked[1]:
-            kept.setdefault(words, topic)
-    return tuple(kept.values())
+    for each in candidates[:MOST_CANDIDATES]:
+        if isinstance(each, str) and (topic := accepting.topic(each)) is not None and not told.holds(topic):
+            kept.setdefault(frozenset(folded(topic)) or normalised(topic), topic)
+    return tuple(kept.values())[:MOST_TOPICS]
 
 
-def _cleaned(text: str) -> str | None:
-    topic = " ".join(text.split()).strip(" .,;:-*\u2022'")
-    readable = 2 <= len(topic) <= MAX_TOPIC_CHARACTERS and topic.isprintable() and any(char.isalpha() for char in topic)
-    return topic if readable and not _NOT_A_TOPIC.match(topic) and not _FORBIDDEN.search(topic) else None
+def _as_asked(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and list(value) == ["topics"]
+        and isinstance(listed := value["topics"], list)
+        and LEAST_TOPICS <= len(listed) <= MOST_TOPICS
+    )
+
+
+def _candidates(text: str) -> Iterator[list[str]]:
+    """Lists of texts, those named `topics` before others of the same value."""
+    looked = 0
+    for value in extracting.values(text):
+        lists = list(_lists(value, 0, False))
+        for _, candidates in sorted(lists, key=lambda named: not named[0]):
+            yield candidates
+            looked += 1
+            if looked >= MOST_LISTS:
+                return
+
+
+def _lists(value: Any, depth: int, named: bool) -> Iterator[tuple[bool, list[str]]]:
+    if depth > 4:
+        return
+    if isinstance(value, str) and named:
+        yield True, _SEPARATORS.split(value[:1_000])
+    elif isinstance(value, list):
+        texts = [text for member in value[:MOST_CANDIDATES] if (text := _text(member)) is not None]
+        if texts:
+            yield named, texts
+        for member in value[:MOST_CANDIDATES]:
+            if isinstance(member, list | dict):
+                yield from _lists(member, depth + 1, False)
+    elif isinstance(value, dict):
+        members = list(value.items())[:MOST_CANDIDATES]
+        for name, member in members:
+            yield from _lists(member, depth + 1, name.strip().lower() in ("topics", "topic"))
+        texts = [member for name, member in members if isinstance(member, str) and _enumerates(name)]
+        if texts:
+            yield named, texts
+
+
+def _text(member: Any) -> str | None:
+    """A text of a list: itself, or what an object in its place names."""
+    if isinstance(member, dict):
+        return next((found for name in _NAMES if isinstance(found := member.get(name), str)), None)
+    return member if isinstance(member, str) else None
+
+
+def _enumerates(name: str) -> bool:
+    return re.fullmatch(r"\W*(?:topic|item|subject|theme|genre)?[\s_-]*(?:\d{1,2}|[a-e])?\W*", name, re.IGNORECASE) is not None
