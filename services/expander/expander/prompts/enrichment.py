@@ -1,0 +1,83 @@
+"""The prompt that asks for an item's tags and description. Knows nothing of how the LLM is reached or what becomes of its answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from expander.items import Described
+from expander.prompts.condensing import cut
+from expander.prompts.files import prompt_file
+from expander.prompts.proposal import LEAST_TOPIC_CHARACTERS, MAX_TOPIC_CHARACTERS
+from expander.prompts.rendering import rendered
+from expander.prompts.tokens import estimated
+from expander.readings import Prompt
+
+ENRICHMENT = prompt_file("enrich-1")
+LEAST_TAGS, MOST_TAGS = 3, 8
+LEAST_DESCRIPTION_CHARACTERS, MAX_DESCRIPTION_CHARACTERS = 20, 200
+OF_A_KIND, OF_A_WORD = 8, 4
+"""Tokens of the JSON around a kind of words, and around one word."""
+FIRST_KINDS = ("genres", "subjects", "authors", "author", "categories", "keywords", "series")
+"""Told before other attributes, which fill what room is left."""
+LINK = "://"
+
+ENRICHMENT_FORMAT: dict[str, Any] = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "enrichment",
+        "strict": True,
+        "schema": {
+            "type": "object",
+            "properties": {
+                "tags": {
+                    "type": "array",
+                    "items": {"type": "string", "minLength": LEAST_TOPIC_CHARACTERS, "maxLength": MAX_TOPIC_CHARACTERS},
+                    "minItems": LEAST_TAGS,
+                    "maxItems": MOST_TAGS,
+                },
+                "description": {
+                    "type": "string",
+                    "minLength": LEAST_DESCRIPTION_CHARACTERS,
+                    "maxLength": MAX_DESCRIPTION_CHARACTERS,
+                },
+            },
+            "required": ["tags", "description"],
+            "additionalProperties": False,
+        },
+    },
+}
+"""The answer's form; see `proposal.RESPONSE_FORMAT` for why it has no `pattern`. Every answer is checked all the same."""
+
+
+def enrichment(item: Described) -> Prompt:
+    """The conversation that asks for tags and a description of one item."""
+    data: dict[str, Any] = {"title": cut(item.title, ENRICHMENT.limits["title"])}
+    if about := _about(item):
+        data["about"] = about
+    if item.text and (text := cut(item.text, ENRICHMENT.limits["text"])):
+        data["text"] = text
+    return rendered(ENRICHMENT, data, ENRICHMENT_FORMAT)
+
+
+def _about(item: Described) -> dict[str, list[str]]:
+    """Words by kind, the telling kinds first and the others by name, as many as there is room for."""
+    others = sorted(set(item.attributes) - set(FIRST_KINDS))
+    told: dict[str, list[str]] = {}
+    left = ENRICHMENT.limits["about"]
+    for kind in (*FIRST_KINDS, *others):
+        name = cut(kind, ENRICHMENT.limits["word"])
+        words, spare = _fitting(item.words(kind), left - OF_A_KIND - estimated(name))
+        if name and words:
+            told[name], left = words, spare
+    return told
+
+
+def _fitting(words: Sequence[str], tokens: int) -> tuple[list[str], int]:
+    """The words of one kind that `tokens` are enough for, and how many tokens are left; links are no words."""
+    kept: list[str] = []
+    for word in words[: ENRICHMENT.limits["words"]]:
+        said = cut(word, ENRICHMENT.limits["word"])
+        needed = OF_A_WORD + estimated(said)
+        if said and LINK not in said and needed <= tokens:
+            kept.append(said)
+            tokens -= needed
+    return kept, tokens
