@@ -1,12 +1,14 @@
 """A misbehaving OpenAI-compatible chat endpoint: a real server on 127.0.0.1 that answers by script.
 
-Each request to `/v1/chat/completions` takes the next step of the script; the last step repeats. Knows nothing of the expander.
+Each request to `/v1/chat/completions` takes the next step of the script; the last step repeats. The question of the canary (a schema of
+that name) is answered apart, by `canary`. With a `capacity` it works on so many at once, each for `latency_s`, and the others wait in a
+queue without bound, as vLLM's. Knows nothing of the expander.
 """
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,16 +18,27 @@ GOOD = ("court intrigue", "galactic empires", "military science fiction", "first
 Step = Callable[["FakeLlm", dict[str, Any]], Awaitable[web.StreamResponse]]
 
 
-def completion(content: object, finish_reason: str = "stop") -> web.Response:
+PROMPT_TOKENS, COMPLETION_TOKENS = 100, 40
+
+
+def completion(
+    content: object, finish_reason: str = "stop", tokens: tuple[int, int] | None = (PROMPT_TOKENS, COMPLETION_TOKENS)
+) -> web.Response:
     message = {"role": "assistant", "content": content}
-    return web.json_response({"object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]})
+    body: dict[str, Any] = {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+    }
+    if tokens:
+        body["usage"] = {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+    return web.json_response(body)
 
 
-def says(content: object, finish_reason: str = "stop") -> Step:
-    """A completion with this text."""
+def says(content: object, finish_reason: str = "stop", tokens: tuple[int, int] | None = (PROMPT_TOKENS, COMPLETION_TOKENS)) -> Step:
+    """A completion with this text, and these tokens as its usage."""
 
     async def step(_: "FakeLlm", __: dict[str, Any]) -> web.StreamResponse:
-        return completion(content, finish_reason)
+        return completion(content, finish_reason, tokens)
 
     return step
 
@@ -35,11 +48,11 @@ def lists(*topics: object) -> Step:
     return says(json.dumps({"topics": topics}))
 
 
-def fails(status: int, text: str = "<ERROR: skipped>") -> Step:
-    """An HTTP error with a body that is not a completion."""
+def fails(status: int, text: str = "<ERROR: skipped>", **headers: str) -> Step:
+    """An HTTP error with a body that is not a completion; `retry_after="3"` becomes a header."""
 
     async def step(_: "FakeLlm", __: dict[str, Any]) -> web.StreamResponse:
-        return web.Response(status=status, text=text)
+        return web.Response(status=status, text=text, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     return step
 
@@ -77,6 +90,26 @@ async def refuses_response_format(_: "FakeLlm", body: dict[str, Any]) -> web.Str
     return completion(json.dumps({"topics": GOOD}))
 
 
+def after(seconds: float, step: Step) -> Step:
+    """The step, that much later."""
+
+    async def later(llm: "FakeLlm", body: dict[str, Any]) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return await step(llm, body)
+
+    return later
+
+
+async def obeys_schema(_: "FakeLlm", body: dict[str, Any]) -> web.StreamResponse:
+    """Writes what the canary's schema demands, as a server with a grammar does."""
+    (word,) = body["response_format"]["json_schema"]["schema"]["properties"]["word"]["enum"]
+    return completion(json.dumps({"word": word}), tokens=None)
+
+
+def is_canary(body: dict[str, Any]) -> bool:
+    return bool(body.get("response_format", {}).get("json_schema", {}).get("name") == "canary")
+
+
 @dataclass
 class FakeLlm:
     """The server's script and what it saw."""
@@ -93,6 +126,15 @@ class FakeLlm:
     in_flight: int = 0
     most_in_flight: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    canary: Step = obeys_schema
+    canaries: list[dict[str, Any]] = field(default_factory=list)
+    """Bodies of the requests of the canary, which are not among the others."""
+    capacity: int = 0
+    """Requests worked on at once; 0: all."""
+    latency_s: float = 0.0
+    answered: int = 0
+    """Requests that were not given up by who asked."""
+    _places: asyncio.Semaphore | None = None
 
     def plays(self, *steps: Step) -> None:
         """Replaces the script."""
@@ -100,6 +142,9 @@ class FakeLlm:
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
+        if is_canary(body):
+            self.canaries.append(body)
+            return await self.canary(self, body)
         self.requests.append(body)
         self.authorizations.append(request.headers.get("authorization"))
         self.callers.append(request.transport and request.transport.get_extra_info("peername"))
@@ -107,9 +152,19 @@ class FakeLlm:
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
             step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-            return await step(self, body)
+            async with self._place():
+                await asyncio.sleep(self.latency_s)
+                answer = await step(self, body)
+            self.answered += 1
+            return answer
         finally:
             self.in_flight -= 1
+
+    def _place(self) -> AbstractAsyncContextManager[None]:
+        if not self.capacity:
+            return nullcontext()
+        self._places = self._places or asyncio.Semaphore(self.capacity)
+        return self._places
 
     async def _metrics(self, _: web.Request) -> web.StreamResponse:
         names = ("vllm:generation_tokens_total", "vllm:prompt_tokens_total")
@@ -121,16 +176,17 @@ class FakeLlm:
 
 
 @asynccontextmanager
-async def fake_llm() -> AsyncIterator[FakeLlm]:
-    """The server, listening on a free port."""
+async def fake_llm(port: int = 0) -> AsyncIterator[FakeLlm]:
+    """The server, listening on `port`, or on a free one."""
     llm = FakeLlm()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", llm._chat)
     app.router.add_get("/v1/models", llm._models)
     app.router.add_get("/metrics", llm._metrics)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    # As vLLM, it stops working on what nobody waits for any more.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     llm.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     try:
