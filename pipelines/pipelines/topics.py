@@ -4,7 +4,8 @@
 
 The artefact is JSON: `topics` (label and number of items), `common` (topics on so many items that proposing them says nothing),
 `related` (for each topic [other, strength]), `phrases` (a spelling -> topic), `words` (a word of titles or authors -> [topic, strength]),
-`authors` (name and number of items), `items`, `format` and `content_hash` (SHA-256 of all the rest in canonical JSON). Topics are numbers: positions in `topics`.
+`authors` (name and number of items), `items`, `format` and `content_hash` (SHA-256 of all the rest in canonical JSON). Topics are
+numbers: positions in `topics`.
 """
 
 import hashlib

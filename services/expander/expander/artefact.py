@@ -112,7 +112,7 @@ def _topics(file: _File, path: Path) -> Topics:
 
 
 def _phrases(spellings: Mapping[str, int]) -> dict[frozenset[str], int]:
-    """By folded words. A spelling of which folding takes a word ("us history") leaves what it becomes to one that is just that."""
+    """By folded words. A spelling of which folding takes a word ("u s history") leaves what it becomes to one that is just that."""
     keys = {phrase: frozenset(folded(phrase)) for phrase in spellings}
     whole_last = sorted(spellings, key=lambda phrase: len(keys[phrase]) - len(phrase.split()))
     return {keys[phrase]: spellings[phrase] for phrase in whole_last if keys[phrase] - GENERIC}

@@ -27,7 +27,10 @@ following for from given in inside inspired into involving like meets near of of
 through to told toward towards under where which who whose with within without written
 """
 _JOINTS = re.compile(rf"[,;:()\[\]/&+|\u2013\u2014]|(?<![\w-])(?:{'|'.join(_DIVIDING.split())})(?![\w-])", re.IGNORECASE)
-_FORMS = frozenset("fiction literature narrative saga series writing work title retelling collection anthology adaptation".split())
+_FORM = """
+adaptation anthology collection fiction literature narrative retelling saga series title work writing
+"""
+_FORMS = frozenset(_FORM.split())
 """Folded words that say what form a subject has, not what it is; `words.STOP` holds novels, stories and tales."""
 
 

@@ -45,7 +45,8 @@ def test_a_changed_file_does_not_match_its_hash(artefact: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 3},
+        {"authors": [["Nobody", 0]]},
         {"common": [99]},
         {"related": []},
         {"phrases": {"space": -1}},
@@ -95,3 +96,24 @@ def test_an_artefact_without_topics_is_as_good_as_none(tmp_path: Path) -> None:
     write_artefact(tmp_path / "topics.json", **empty)
     with pytest.raises(ArtefactMissing, match="no topics"):
         ArtefactFile(tmp_path / "topics.json").current()
+
+
+def test_a_file_of_the_format_before_is_read_and_has_no_authors(artefact: Path) -> None:
+    assert json.loads(artefact.read_text())["format"] == 1
+    assert load(artefact).authors == {}
+
+
+def test_a_later_member_that_is_not_known_is_passed_over(tmp_path: Path) -> None:
+    write_artefact(tmp_path / "topics.json", format=2, authors=[["Ann Leaper", 6]], moods={"cosy": 1})
+    assert load(tmp_path / "topics.json").authors == {"annleaper": "Ann Leaper"}
+
+
+def test_of_two_spellings_of_a_name_the_one_on_more_items_is_shown(tmp_path: Path) -> None:
+    write_artefact(tmp_path / "topics.json", format=2, authors=[["J.K. Rowling", 16], ["JK Rowling", 2]])
+    assert load(tmp_path / "topics.json").authors == {"jkrowling": "J.K. Rowling"}
+
+
+def test_a_spelling_that_loses_a_word_leaves_its_rest_to_the_topic_of_that_name(tmp_path: Path) -> None:
+    phrases = {"space": 2, "u s space": 3, "the space": 3}
+    write_artefact(tmp_path / "topics.json", phrases=phrases)
+    assert load(tmp_path / "topics.json").phrases == {frozenset({"space"}): 2}
