@@ -42,6 +42,7 @@ class Proposer:
             prompts.topics(asked), lambda completion: parsing.topics(completion, asked), deadline, bulk=bulk, caller=caller
         )
         topics = await self._distinct.of(answered.value, deadline)
-        for grounded in self.grounder.of(topics):
-            self._metrics.topics.labels(grounded.kind or "off_catalogue").inc()
+        if self.grounder.version is not None:  # without a vocabulary nothing is off it
+            for grounded in self.grounder.of(topics):
+                self._metrics.topics.labels(grounded.kind or "off_catalogue").inc()
         return Entry(topics, self._clock(), answered.tokens, personal=asked.user_id is not None)
