@@ -21,6 +21,8 @@ from pipelines.plan import command as plan
 from pipelines.plan.facts import PlanRefused
 from pipelines.readiness import NotReady
 from pipelines.suite import SuiteFailed
+from pipelines.sweep import command as sweep
+from pipelines.sweep.faults import SweepFailed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("embed", help="embed a catalogue in NDJSON or Parquet into one file; goes on where it was cut off")
     )
     distil.add_options(commands.add_parser("distil", help="train the encoder's small T5 on generated texts; needs torch and transformers"))
+    sweep.add_options(commands.add_parser("sweep", help="measure LLM endpoints by size, load and prompt length: latency beside cost"))
     plan.add_options(commands.add_parser("plan", help="what a load needs on EKS and what that costs; asks no cloud"))
     return parser
 
@@ -73,6 +76,7 @@ def main() -> None:
         RetrieverRefused,
         SourceMissing,
         SuiteFailed,
+        SweepFailed,
     ) as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
@@ -96,6 +100,8 @@ def _run(chosen: argparse.Namespace) -> None:
         embed.run(chosen)
     elif chosen.job == "distil":
         distil.run(chosen)
+    elif chosen.job == "sweep":
+        sweep.run(chosen)
     elif chosen.job == "plan":
         plan.run(chosen)
     else:
