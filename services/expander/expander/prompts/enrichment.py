@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from expander.characters import legible
 from expander.items import Described
-from expander.prompts.condensing import cut
+from expander.prompts.condensing import READ_CHARACTERS, cut
 from expander.prompts.files import prompt_file
 from expander.prompts.proposal import LEAST_TOPIC_CHARACTERS, MAX_TOPIC_CHARACTERS
 from expander.prompts.rendering import rendered
 from expander.prompts.tokens import estimated
 from expander.readings import Prompt
+from expander.wording import takes_over
 
 ENRICHMENT = prompt_file("enrich-1")
 LEAST_TAGS, MOST_TAGS = 3, 8
@@ -49,11 +51,14 @@ ENRICHMENT_FORMAT: dict[str, Any] = {
 
 
 def enrichment(item: Described) -> Prompt:
-    """The conversation that asks for tags and a description of one item."""
+    """The conversation that asks for tags and a description of one item.
+
+    A text is told up to where it begins to speak to the machine, and a word that does is left out: other words of the item remain.
+    """
     data: dict[str, Any] = {"title": cut(item.title, ENRICHMENT.limits["title"])}
     if about := _about(item):
         data["about"] = about
-    if item.text and (text := cut(item.text, ENRICHMENT.limits["text"])):
+    if item.text and (text := cut(_of_the_item(item.text), ENRICHMENT.limits["text"])):
         data["text"] = text
     return rendered(ENRICHMENT, data, ENRICHMENT_FORMAT)
 
@@ -77,7 +82,12 @@ def _fitting(words: Sequence[str], tokens: int) -> tuple[list[str], int]:
     for word in words[: ENRICHMENT.limits["words"]]:
         said = cut(word, ENRICHMENT.limits["word"])
         needed = OF_A_WORD + estimated(said)
-        if said and LINK not in said and needed <= tokens:
+        if said and LINK not in said and takes_over(said) is None and needed <= tokens:
             kept.append(said)
             tokens -= needed
     return kept, tokens
+
+
+def _of_the_item(text: str) -> str:
+    line = legible(text[:READ_CHARACTERS])
+    return line[: takes_over(line)]
