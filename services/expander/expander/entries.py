@@ -13,7 +13,7 @@ class Entry:
 
     `made_at` in seconds since the epoch; `tokens` is what making it took, and what every later answer from here saves; `completion_tokens`
     is the answers' part of them, which has a price of its own. `personal` when a user's words led to it: such an entry goes with the user.
-    Of a batch made ahead of traffic it is False.
+    Of a batch made ahead of traffic it is False. `refused_at`: when making it anew was last answered with nothing acceptable, 0 if never.
     """
 
     topics: tuple[str, ...]
@@ -22,6 +22,7 @@ class Entry:
     cause: str | None = None
     personal: bool = False
     completion_tokens: int = 0
+    refused_at: float = 0.0
 
 
 def key_of(asked: Asked, model: str, prompt_version: str) -> str:

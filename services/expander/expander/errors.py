@@ -6,6 +6,7 @@ ExpanderError
 ├── NotReady             neither an LLM nor an artefact can propose topics
 ├── LlmNotConfigured     what was asked for only an LLM can do, and there is none here
 ├── StoreUnavailable     the store of expansions could not erase what it was told to
+├── StoreUrlInvalid      the URL of the store of expansions can not be used
 └── LlmFailed            the LLM gave no usable topics; never leaves the service, the fallback answers
     ├── LlmUnreachable   no connection, or it broke
     ├── LlmLate          no answer before the deadline
@@ -39,6 +40,10 @@ class LlmNotConfigured(ExpanderError):
 
 class StoreUnavailable(ExpanderError):
     """The store of expansions could not erase what it was told to."""
+
+
+class StoreUrlInvalid(ExpanderError):
+    """The URL of the store of expansions can not be used; says why without repeating it, for it may hold a password."""
 
 
 class LlmFailed(ExpanderError):

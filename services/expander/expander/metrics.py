@@ -69,6 +69,33 @@ class LlmMetrics:
         self.saved_cost = Counter("expander_llm_saved_cost", "Price of the tokens saved.", registry=registry)
 
 
+class CacheMetrics:
+    """What is found of kept expansions, where, and what the store beyond this process can not do."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.lookups = Counter(
+            "expander_cache_lookups",
+            "Interests looked up, by where they were found (`memory`, `store`, `none`) and as what (`fresh`, `stale`, `negative`, "
+            "`missing`).",
+            ("tier", "found"),
+            registry=registry,
+        )
+        self.entries = Gauge("expander_cache_entries", "Expansions in memory.", registry=registry)
+        self.store_failures = Counter(
+            "expander_cache_store_failures",
+            "What the store did not do, by operation and reason: `unreachable`, `refused`, `unreadable` (a value that is none of ours), "
+            "`skipped` (left alone for a second after it was unreachable).",
+            ("operation", "reason"),
+            registry=registry,
+        )
+        self.waits = Counter(
+            "expander_cache_waits",
+            "Calls that another replica was already making: `spared` by its answer, or `taken_over`.",
+            ("outcome",),
+            registry=registry,
+        )
+
+
 class ExpanderMetrics(HttpMetrics):
     """The HTTP metrics of every service, and who proposed topics, how well and how fast."""
 
@@ -84,6 +111,7 @@ class ExpanderMetrics(HttpMetrics):
         self.cache_hits = Counter(
             "expander_cache_hits", "Expansions taken from the cache, `fresh` or `stale`.", ("age",), registry=self.registry
         )
+        self.cache = CacheMetrics(self.registry)
         self.llm = LlmMetrics(self.registry)
         self.topics = Counter(
             "expander_topics",
@@ -97,6 +125,12 @@ class ExpanderMetrics(HttpMetrics):
         self.comparisons = Counter(
             "expander_topic_comparisons",
             "Sets of topics compared by meaning: `compared`, or why the encoder did not help (`unreachable`, `late`, `refused`).",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.enrichments = Counter(
+            "expander_enrichments",
+            "Items that the LLM was asked about, by outcome: `made`, or why there is none (`invalid`, `late`, `busy`, ...).",
             ("outcome",),
             registry=self.registry,
         )
