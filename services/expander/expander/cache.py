@@ -1,117 +1,159 @@
-"""Keeps the LLM's expansions: bounded, in memory and in one SQLite file. Knows nothing of who made them.
+"""Keeps expansions in memory, in front of a store that outlives this process. Knows nothing of who makes them or how the store works."""
 
-All entries are in memory, the file only brings them back after a restart: losing it costs latency, never correctness.
-"""
-
-import asyncio
-import json
-import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
-from servicekit import logs
+from expander.entries import Entry, Store
+from expander.metrics import ExpanderMetrics
 
-LOG = logs.get(__name__)
-_SCHEMA = "CREATE TABLE IF NOT EXISTS expansions (key TEXT PRIMARY KEY, topics TEXT NOT NULL, stored_at REAL NOT NULL) WITHOUT ROWID"
+NEGATIVE_TTL_S = 60.0
+"""Seconds for which an interest that the LLM gave nothing acceptable for is not asked for again."""
 
-
-def key_of(interest: str, most: int, prompt_version: str, model: str) -> str:
-    """What makes two expansions the same; `interest` in its normalised form."""
-    return json.dumps([interest, most, prompt_version, model], ensure_ascii=False)
+Age = Literal["fresh", "stale", "negative"]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Topics as stored, and when (seconds since the epoch)."""
+class Kept(NamedTuple):
+    """An entry and what it is worth: `fresh`, `stale` (to be made anew, and good until then), or `negative` (no topics, and do not ask)."""
 
-    topics: tuple[str, ...]
-    stored_at: float
+    entry: Entry
+    age: Age
 
 
 class ExpansionCache:
-    """At most `size` entries, the least recently used leave first; `clock` gives seconds since the epoch."""
+    """At most `size` entries in memory, the least recently used leave first; `clock` gives seconds since the epoch.
 
-    def __init__(self, path: Path, size: int, ttl_s: float, clock: Callable[[], float] = time.time) -> None:
-        self._size, self._ttl_s, self._clock = size, ttl_s, clock
-        self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._writer = ThreadPoolExecutor(1, "expansion-cache")
-        self._file = _opened(path)
-        self._read_all()
+    Where the store is shared, what a user's words led to stays out of memory and is read from the store each time: an erasure that
+    another replica does would not reach this one's memory.
+    """
+
+    def __init__(self, store: Store, size: int, ttl_s: float, metrics: ExpanderMetrics, clock: Callable[[], float] = time.time) -> None:
+        self._store, self._size, self._ttl_s, self._clock = store, size, ttl_s, clock
+        self._memory: OrderedDict[str, Kept] = OrderedDict()
+        self._owners: dict[str, set[str]] = {}
+        """Keys in memory by the user that they were kept for; `_owner` is the other way round."""
+        self._owner: dict[str, str] = {}
+        self._erasures = 0
+        self.metrics = metrics.cache
+        self._lookups = metrics.cache.lookups
+        self._fresh_in_memory = self._lookups.labels("memory", "fresh")
+        metrics.cache.entries.set_function(self.__len__)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._memory)
 
-    def get(self, key: str) -> Entry | None:
-        """The entry of `key`, of any age; see `is_fresh`."""
-        if entry := self._entries.get(key):
-            self._entries.move_to_end(key)
-        return entry
+    def peek(self, key: str) -> Kept | None:
+        """What memory has under `key`. Counts as a lookup when it is fresh; whoever wants more than that goes on to `find`."""
+        kept = self._remembered(key)
+        if kept is not None and kept.age == "fresh":
+            self._fresh_in_memory.inc()
+        return kept
 
-    def is_fresh(self, entry: Entry) -> bool:
-        """Whether the entry is younger than the time to live."""
-        return self._clock() - entry.stored_at < self._ttl_s
+    async def find(self, key: str) -> Kept | None:
+        """What is kept under `key`, in memory or in the store."""
+        if kept := self._remembered(key):
+            self._lookups.labels("memory", kept.age).inc()
+            return kept
+        kept = await self._stored(key)
+        self._lookups.labels("store" if kept else "none", kept.age if kept else "missing").inc()
+        return kept
 
-    async def put(self, key: str, topics: tuple[str, ...]) -> None:
-        """Stores `topics`, and returns when they are in the file."""
-        entry = self._entries[key] = Entry(topics, self._clock())
-        self._entries.move_to_end(key)
-        dropped = [self._entries.popitem(last=False)[0] for _ in range(len(self._entries) - self._size)]
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._write, key, entry, dropped)
+    async def latest(self, key: str) -> Kept | None:
+        """As `find`, but asks a shared store first, where another replica may have put something newer; not counted."""
+        if self._store.shared:
+            return await self._stored(key) or self._remembered(key)
+        return self._remembered(key) or await self._stored(key)
 
-    def close(self) -> None:
-        """Finishes what is being written and closes the file."""
-        self._writer.shutdown(wait=True)
-        self._file.close()
+    async def keep(self, key: str, entry: Entry, user_id: str | None) -> None:
+        """Keeps `entry` for `user_id`, or for nobody; returns when the store has it, or has failed to."""
+        if self._store.shared and entry.personal:
+            self._forget(key)
+        else:
+            self._remember(key, entry, user_id)
+        if entry.topics or self._store.shared:  # a negative one is over before a process of its own is started again
+            await self._store.put(key, entry, user_id)
 
-    def _write(self, key: str, entry: Entry, dropped: list[str]) -> None:
-        try:
-            with self._file:
-                row = (key, json.dumps(entry.topics), entry.stored_at)
-                self._file.execute("INSERT OR REPLACE INTO expansions VALUES (?, ?, ?)", row)
-                self._file.executemany("DELETE FROM expansions WHERE key = ?", [(each,) for each in dropped])
-        except sqlite3.Error as error:  # a full disk costs the entry after the next restart, not this answer
-            LOG.warning("expansion_not_stored", reason=str(error))
+    async def keep_refusal(self, key: str, cause: str, user_id: str | None) -> None:
+        """Keeps that the LLM gave nothing acceptable for `key`, which is not asked for again for `NEGATIVE_TTL_S`.
 
-    def _read_all(self) -> None:
-        newest = "SELECT key, topics, stored_at FROM expansions ORDER BY stored_at DESC LIMIT ?"
-        rows = self._file.execute(newest, (self._size,)).fetchall()
-        for key, topics, stored_at in reversed(rows):
-            self._entries[key] = Entry(tuple(json.loads(topics)), stored_at)
-        with self._file:  # a smaller size than before leaves older rows behind
-            oldest = rows[-1][2] if len(rows) == self._size else 0.0
-            self._file.execute("DELETE FROM expansions WHERE stored_at < ?", (oldest,))
+        Topics that are there already stay, and are answered with as before.
+        """
+        now, kept = self._clock(), await self.latest(key)
+        if kept is not None and kept.entry.topics:
+            entry = replace(kept.entry, refused_at=now, cause=cause)
+        else:
+            entry = Entry((), now, cause=cause, personal=user_id is not None)
+        await self.keep(key, entry, user_id)
 
+    def refused_lately(self, entry: Entry) -> bool:
+        """Whether it is too early to ask again for an entry that is stale."""
+        return abs(self._clock() - entry.refused_at) < NEGATIVE_TTL_S
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """The file's connection; a file that is no cache is replaced by an empty one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _connected(path)
-    except sqlite3.DatabaseError as error:
-        LOG.warning("expansion_cache_replaced", path=str(path), reason=str(error))
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{path}{suffix}").unlink(missing_ok=True)
-        return _connected(path)
+    async def erase(self, user_id: str) -> int:
+        """Removes everything that was kept for `user_id`; how many entries went. Raises `StoreUnavailable`: then ask again."""
+        self._erasures += 1
+        keys = set(self._owners.get(user_id, ()))
+        for key in keys:
+            self._forget(key)
+        stored = await self._store.erase(user_id)
+        for key in stored:
+            self._forget(key)
+        return len(keys.union(stored))
 
+    async def close(self) -> None:
+        """Ends the store; what was kept before is kept."""
+        await self._store.close()
 
-def _connected(path: Path) -> sqlite3.Connection:
-    file = sqlite3.connect(path, check_same_thread=False)
-    try:
-        file.execute("PRAGMA journal_mode=WAL")
-        file.execute("PRAGMA synchronous=NORMAL")
-        file.execute(_SCHEMA)
-        if (found := file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(found)
-        sound = (
-            "SELECT count(*) FROM expansions WHERE typeof(stored_at) <> 'real' OR NOT json_valid(topics) OR json_type(topics) <> 'array'"
-        )
-        if file.execute(sound).fetchone()[0]:
-            raise sqlite3.DatabaseError("it holds rows that are not expansions")
-    except sqlite3.DatabaseError:
-        file.close()
-        raise
-    return file
+    def _remembered(self, key: str) -> Kept | None:
+        if (held := self._memory.get(key)) is None:
+            return None
+        self._memory.move_to_end(key)
+        age = self._clock() - held.entry.made_at
+        if held.age == "fresh" and -self._ttl_s < age < self._ttl_s:
+            return held  # as it lies there: this is what most requests end with
+        return self._aged(held.entry)
+
+    def _aged(self, entry: Entry) -> Kept | None:
+        """`entry` and its age; one that lies further in the future than it may in the past is as old."""
+        age = abs(self._clock() - entry.made_at)
+        if entry.topics:
+            return Kept(entry, "fresh" if age < self._ttl_s else "stale")
+        return Kept(entry, "negative") if age < NEGATIVE_TTL_S else None
+
+    async def _stored(self, key: str) -> Kept | None:
+        """What the store has; what came to memory meanwhile is newer."""
+        erasures = self._erasures
+        entry = await self._store.get(key)
+        if entry is None or (kept := self._aged(entry)) is None:
+            return None
+        held = self._memory.get(key)
+        if held is not None and held.entry.made_at > entry.made_at:
+            return self._remembered(key)
+        if not entry.personal or (erasures == self._erasures and not self._store.shared):
+            self._remember(key, entry, None)
+        elif self._store.shared:
+            self._forget(key)
+        return kept
+
+    def _remember(self, key: str, entry: Entry, user_id: str | None) -> None:
+        self._memory[key] = Kept(entry, "fresh" if entry.topics else "negative")
+        self._memory.move_to_end(key)
+        if user_id is not None and self._owner.get(key) != user_id:
+            self._disown(key)
+            self._owner[key] = user_id
+            self._owners.setdefault(user_id, set()).add(key)
+        while len(self._memory) > self._size:
+            self._disown(self._memory.popitem(last=False)[0])
+
+    def _forget(self, key: str) -> None:
+        self._memory.pop(key, None)
+        self._disown(key)
+
+    def _disown(self, key: str) -> None:
+        if (user_id := self._owner.pop(key, None)) is not None:
+            keys = self._owners[user_id]
+            keys.discard(key)
+            if not keys:
+                del self._owners[user_id]
