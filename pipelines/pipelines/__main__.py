@@ -12,6 +12,8 @@ from pipelines.distil import command as distil
 from pipelines.embed import command as embed
 from pipelines.embed.faults import EmbedFailed
 from pipelines.ending import ended_by_signals
+from pipelines.enrich import command as enrich
+from pipelines.enrich.faults import EnrichFailed
 from pipelines.evaluate import chosen as measured
 from pipelines.evaluate import run as evaluate
 from pipelines.evaluate.chosen import EvaluateRefused
@@ -52,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     embed.add_options(
         commands.add_parser("embed", help="embed a catalogue in NDJSON or Parquet into one file; goes on where it was cut off")
     )
+    enrich.add_options(
+        commands.add_parser("enrich", help="have an LLM write tags and a description of each item; goes on where it was cut off")
+    )
     distil.add_options(commands.add_parser("distil", help="train the encoder's small T5 on generated texts; needs torch and transformers"))
     sweep.add_options(commands.add_parser("sweep", help="measure LLM endpoints by size, load and prompt length: latency beside cost"))
     plan.add_options(commands.add_parser("plan", help="what a load needs on EKS and what that costs; asks no cloud"))
@@ -68,6 +73,7 @@ def main() -> None:
         ApiRefused,
         CheckFailed,
         EmbedFailed,
+        EnrichFailed,
         EvaluateRefused,
         ImportIncomplete,
         MoveIncomplete,
@@ -98,6 +104,8 @@ def _run(chosen: argparse.Namespace) -> None:
             print(f"Arrived: {move_catalogue.run(source, target, chosen.kind)}")
     elif chosen.job == "embed":
         embed.run(chosen)
+    elif chosen.job == "enrich":
+        enrich.run(chosen)
     elif chosen.job == "distil":
         distil.run(chosen)
     elif chosen.job == "sweep":

@@ -52,9 +52,9 @@ class Api:
                 return
             query["cursor"] = cursor
 
-    def items(self) -> Iterator[dict[str, Any]]:
-        """The whole catalogue, in the order of ids."""
-        return self._pages("/v1/items", "items", ITEM_PAGE)
+    def items(self, page: int = ITEM_PAGE) -> Iterator[dict[str, Any]]:
+        """The whole catalogue, in the order of ids; `page` items are read at a time."""
+        return self._pages("/v1/items", "items", page)
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All events, in the order they were stored."""

@@ -37,7 +37,7 @@ class SmallSuite(Api):
                 answers.append({"row": number, "status": "stored"})
         return answers
 
-    def items(self) -> Iterator[dict[str, Any]]:
+    def items(self, page: int = 500) -> Iterator[dict[str, Any]]:
         return iter(self.stored["/v1/items"])
 
     def events(self) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,8 @@ OF_A_KIND, OF_A_WORD = 8, 4
 FIRST_KINDS = ("genres", "subjects", "authors", "author", "categories", "keywords", "series")
 """Told before other attributes, which fill what room is left."""
 LINK = "://"
+MOST_TOKENS = 1_700
+"""With the answer's own within the 2,048 that the profiles of Neuron are compiled for."""
 
 ENRICHMENT_FORMAT: dict[str, Any] = {
     "type": "json_schema",
@@ -53,14 +55,19 @@ ENRICHMENT_FORMAT: dict[str, Any] = {
 def enrichment(item: Described) -> Prompt:
     """The conversation that asks for tags and a description of one item.
 
-    A text is told up to where it begins to speak to the machine, and a word that does is left out: other words of the item remain.
+    A text is told up to where it begins to speak to the machine, and a word that does is left out: other words of the item remain. What
+    is nearly all markup, of which each character stands as six, is left out where the whole would not fit.
     """
     data: dict[str, Any] = {"title": cut(item.title, ENRICHMENT.limits["title"])}
     if about := _about(item):
         data["about"] = about
     if item.text and (text := cut(_of_the_item(item.text), ENRICHMENT.limits["text"])):
         data["text"] = text
-    return rendered(ENRICHMENT, data, ENRICHMENT_FORMAT)
+    prompt = rendered(ENRICHMENT, data, ENRICHMENT_FORMAT)
+    for part in ("text", "about"):
+        if prompt.tokens > MOST_TOKENS and data.pop(part, None):
+            prompt = rendered(ENRICHMENT, data, ENRICHMENT_FORMAT)
+    return prompt
 
 
 def _about(item: Described) -> dict[str, list[str]]:
