@@ -84,6 +84,14 @@ def test_no_more_outcomes_are_kept_than_may_be() -> None:
     assert world.breaker.state == "open"
 
 
+def test_failures_that_were_pushed_out_are_not_counted_any_more() -> None:
+    world = World()
+    for at in range(3 * WINDOW_CALLS):
+        call = world.breaker.enter()
+        call.failed() if at % 5 < 2 else call.succeeded()
+    assert world.breaker.state == "closed"
+
+
 def test_one_probe_at_a_time_and_one_that_succeeds_closes_it() -> None:
     world = World().opened()
     world.now += OPEN_S

@@ -37,6 +37,14 @@ def test_what_is_spent_comes_back_with_time(clock: Clock) -> None:
     budget.reserve("b", 100)
 
 
+def test_a_quiet_hour_saves_up_no_more_than_a_minute(clock: Clock) -> None:
+    budget = TokenBudget(600, 0, clock)
+    clock.now += 3_600
+    budget.reserve("a", 600)
+    with pytest.raises(LlmOverBudget):
+        budget.reserve("a", 1)
+
+
 def test_what_was_not_used_goes_back_and_what_was_used_beyond_is_taken(clock: Clock) -> None:
     budget = TokenBudget(600, 0, clock)
     reserved = budget.reserve("a", 500)
