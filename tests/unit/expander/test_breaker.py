@@ -88,7 +88,7 @@ def test_failures_that_were_pushed_out_are_not_counted_any_more() -> None:
     world = World()
     for at in range(3 * WINDOW_CALLS):
         call = world.breaker.enter()
-        call.failed() if at % 5 < 2 else call.succeeded()
+        call.failed() if at % 5 >= 3 else call.succeeded()
     assert world.breaker.state == "closed"
 
 
