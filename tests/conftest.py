@@ -16,6 +16,7 @@ from servicekit.settings import NO_TELEMETRY
 
 if TYPE_CHECKING:
     from tests.postgresql import Server
+    from tests.redis import Server as RedisServer
     from tests.workers import Scheduling
 
     from pipelines.suite import Suite
@@ -112,3 +113,23 @@ def postgresql() -> Iterator[Server]:
         pytest.skip("PostgreSQL is not installed: apt-get install -y postgresql")
     with postgresql.running(programs) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def own_redis() -> Iterator[RedisServer]:
+    """A Redis or Valkey server of this test run; continuous integration has to have one."""
+    from tests import redis  # here, so that tests of other services need no client
+
+    if (program := redis.program()) is None:
+        assert os.environ.get("CI") != "true", "Redis is not installed: apt-get install -y redis-server"
+        pytest.skip("Redis is not installed: apt-get install -y redis-server")
+    with redis.running(program) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(own_redis: RedisServer) -> RedisServer:
+    """The same, with nothing in it."""
+    with own_redis.client() as client:
+        client.flushall()
+    return own_redis

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from expander.entries import Entry, Store
+from expander.entries import NEGATIVE_TTL_S, Entry, Store
 from expander.metrics import ExpanderMetrics
-
-NEGATIVE_TTL_S = 60.0
-"""Seconds for which an interest that the LLM gave nothing acceptable for is not asked for again."""
 
 Age = Literal["fresh", "stale", "negative"]
 
@@ -66,16 +63,16 @@ class ExpansionCache:
             return await self._stored(key) or self._remembered(key)
         return self._remembered(key) or await self._stored(key)
 
-    async def keep(self, key: str, entry: Entry, user_id: str | None) -> None:
-        """Keeps `entry` for `user_id`, or for nobody; returns when the store has it, or has failed to."""
+    async def keep(self, key: str, entry: Entry, user_id: str | None, took_s: float = 0.0) -> None:
+        """Keeps `entry`, begun `took_s` ago, for `user_id` or for nobody; returns when the store has it, or has failed to."""
         if self._store.shared and entry.personal:
             self._forget(key)
         else:
             self._remember(key, entry, user_id)
         if entry.topics or self._store.shared:  # a negative one is over before a process of its own is started again
-            await self._store.put(key, entry, user_id)
+            await self._store.put(key, entry, user_id, took_s)
 
-    async def keep_refusal(self, key: str, cause: str, user_id: str | None) -> None:
+    async def keep_refusal(self, key: str, cause: str, user_id: str | None, took_s: float = 0.0) -> None:
         """Keeps that the LLM gave nothing acceptable for `key`, which is not asked for again for `NEGATIVE_TTL_S`.
 
         Topics that are there already stay, and are answered with as before.
@@ -85,7 +82,7 @@ class ExpansionCache:
             entry = replace(kept.entry, refused_at=now, cause=cause)
         else:
             entry = Entry((), now, cause=cause, personal=user_id is not None)
-        await self.keep(key, entry, user_id)
+        await self.keep(key, entry, user_id, took_s)
 
     def refused_lately(self, entry: Entry) -> bool:
         """Whether it is too early to ask again for an entry that is stale."""

@@ -6,6 +6,9 @@ from typing import Protocol
 
 from expander.interests import Asked
 
+NEGATIVE_TTL_S = 60.0
+"""Seconds for which an interest that the LLM gave nothing acceptable for is not asked for again."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -40,12 +43,15 @@ class Store(Protocol):
         """The entry, of any age."""
         ...
 
-    async def put(self, key: str, entry: Entry, user_id: str | None) -> None:
-        """Keeps `entry`; returns when it is kept. Of `user_id`, when there is one, `erase` removes it."""
+    async def put(self, key: str, entry: Entry, user_id: str | None, took_s: float = 0.0) -> None:
+        """Keeps `entry`; returns when it is kept. Of `user_id`, when there is one, `erase` removes it.
+
+        `took_s`: how long ago making it was begun. What was begun before `user_id` was erased is not kept where the store is shared.
+        """
         ...
 
     async def erase(self, user_id: str) -> Sequence[str]:
-        """Removes every entry that was put for `user_id` and the record of it; their keys. Raises `StoreUnavailable`: never fails unseen."""
+        """Removes every entry that was put for `user_id` and the record of it; their keys. Raises `StoreUnavailable`."""
         ...
 
     async def lease(self, key: str, seconds: float) -> bool:

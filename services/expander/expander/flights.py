@@ -1,6 +1,7 @@
 """Lets one call at a time make an expansion, for all who ask for it here and in other replicas. Knows nothing of what a call does."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -78,20 +79,21 @@ class Flights:
             LOG.error("expansion_failed", key=key, exc_info=error)  # nobody may be waiting any more
 
     async def _fly(self, key: str, make: Make, user_id: str | None) -> Entry:
+        began = time.monotonic()
         if not self._store.shared:
-            return await self._settled(key) or await self._made(key, make, user_id)
+            return await self._settled(key) or await self._made(key, make, user_id, began)
         if entry := await self._leased(key):
             return entry
         async with self._renewed(key):
-            return await self._settled(key) or await self._made(key, make, user_id)
+            return await self._settled(key) or await self._made(key, make, user_id, began)
 
-    async def _made(self, key: str, make: Make, user_id: str | None) -> Entry:
+    async def _made(self, key: str, make: Make, user_id: str | None, began: float) -> Entry:
         try:
             entry = await make()
         except LlmInvalid as invalid:
-            await self._cache.keep_refusal(key, invalid.cause, user_id)
+            await self._cache.keep_refusal(key, invalid.cause, user_id, time.monotonic() - began)
             raise
-        await self._cache.keep(key, entry, user_id)
+        await self._cache.keep(key, entry, user_id, time.monotonic() - began)
         return entry
 
     async def _settled(self, key: str) -> Entry | None:

@@ -65,7 +65,7 @@ class SqliteStore:
             return None
         return entry if text is not None else None
 
-    async def put(self, key: str, entry: Entry, user_id: str | None) -> None:
+    async def put(self, key: str, entry: Entry, user_id: str | None, took_s: float = 0.0) -> None:
         """Keeps `entry`; returns when it is in the file, or has been given up and logged, as on a full disk."""
         try:
             await self._in(self._writing, lambda: self._put(self._connection(), key, entry, user_id))
