@@ -120,7 +120,19 @@ OVERVIEW = (
 EXPANDER = (
     *traffic("expander", "/v1/expand"),
     graph("Expansions", "reqps", (rate("expander_expansions_total", "expander", "source, outcome"), "{{source}} {{outcome}}")),
-    graph("From the cache", "percentunit", (share(rate("expander_cache_hits_total", "expander", "age"), EXPANSIONS), "{{age}}")),
+    graph(
+        "Looked up in the cache",
+        "percentunit",
+        (
+            share(rate("expander_cache_lookups_total", "expander", "tier, found"), rate("expander_cache_lookups_total", "expander")),
+            "{{tier}} {{found}}",
+        ),
+    ),
+    graph(
+        "What the store of expansions does not do",
+        "reqps",
+        (rate("expander_cache_store_failures_total", "expander", "operation, reason"), "{{operation}} {{reason}}"),
+    ),
     graph(
         "Calls to the LLM",
         "reqps",

@@ -99,6 +99,14 @@ class Llm:
         self._costs.answered()
         return Answered(reading.value, question.prompt_tokens, question.completion_tokens, question.calls)
 
+    def shut(self) -> LlmShut | None:
+        """Why nothing would be sent just now; None while the LLM is believed to work."""
+        try:
+            self._breaker.check()
+        except LlmShut as shut:
+            return shut
+        return None
+
     async def check(self, deadline: Deadline) -> None:
         """Raises `LlmFailed` when the server does not list its models in time."""
         await self._chat.models(deadline)

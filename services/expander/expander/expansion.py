@@ -72,6 +72,7 @@ class Expander:
     ) -> None:
         self.proposer, self.catalogue = proposer, catalogue
         self._kept, self._flights, self._grounder, self._metrics = kept, flights, grounder, metrics
+        self._cached = metrics.expansions.labels("llm", "cached")
 
     async def expand(self, interests: Sequence[Asked], patience: Patience) -> list[Expansion]:
         """One expansion per interest, in order; all at once."""
@@ -113,6 +114,8 @@ class Expander:
             return self._from_kept(asked, kept, patience)
         if patience.mode == "off":
             return await self._from_catalogue(asked, patience, None, outcome="off")
+        if kept is not None and (shut := self.proposer.llm.shut()):
+            return self._from_kept(asked, kept, patience, reason=str(shut))
         call = self._flights.start(key, partial(self.proposer.make, asked, caller=patience.caller), asked.user_id)
         if kept is not None:
             return self._from_kept(asked, kept, patience)
@@ -144,11 +147,15 @@ class Expander:
         self._metrics.expansions.labels("llm", "proposed").inc()
         return self._of_llm(asked, entry, patience)
 
-    def _from_kept(self, asked: Asked, kept: Kept, patience: Patience) -> Expansion:
-        self._metrics.hit(kept.age, kept.entry.tokens)
-        return self._of_llm(asked, kept.entry, patience, cached=True, stale=kept.age == "stale")
+    def _from_kept(self, asked: Asked, kept: Kept, patience: Patience, reason: str | None = None) -> Expansion:
+        assert self.proposer is not None
+        (self._cached if kept.age == "fresh" else self._metrics.expansions.labels("llm", "shut" if reason else "stale")).inc()
+        self.proposer.llm.saved(kept.entry.tokens, kept.entry.completion_tokens)
+        return self._of_llm(asked, kept.entry, patience, cached=True, stale=kept.age == "stale", reason=reason)
 
-    def _of_llm(self, asked: Asked, entry: Entry, patience: Patience, *, cached: bool = False, stale: bool = False) -> Expansion:
+    def _of_llm(
+        self, asked: Asked, entry: Entry, patience: Patience, *, cached: bool = False, stale: bool = False, reason: str | None = None
+    ) -> Expansion:
         assert self.proposer is not None
         topics = entry.topics[: patience.most]
         return Expansion(
@@ -160,6 +167,7 @@ class Expander:
             cached=cached,
             stale=stale,
             grounding=self._grounder.of(topics),
+            fallback_reason=reason,
         )
 
     async def _from_catalogue(

@@ -103,14 +103,11 @@ class ExpanderMetrics(HttpMetrics):
         super().__init__("expander")
         self.expansions = Counter(
             "expander_expansions",
-            "Interests expanded; outcome is `proposed`, `cached`, or why the configured backend did not answer.",
+            "Interests expanded; outcome is `proposed`, `cached`, `stale`, `pending` or `off` (by mode), or why the LLM did not answer.",
             ("source", "outcome"),
             registry=self.registry,
         )
         self.empty = Counter("expander_empty_expansions", "Interests for which nobody proposed a topic.", registry=self.registry)
-        self.cache_hits = Counter(
-            "expander_cache_hits", "Expansions taken from the cache, `fresh` or `stale`.", ("age",), registry=self.registry
-        )
         self.cache = CacheMetrics(self.registry)
         self.llm = LlmMetrics(self.registry)
         self.topics = Counter(

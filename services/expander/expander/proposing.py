@@ -45,4 +45,6 @@ class Proposer:
         if self.grounder.version is not None:  # without a vocabulary nothing is off it
             for grounded in self.grounder.of(topics):
                 self._metrics.topics.labels(grounded.kind or "off_catalogue").inc()
-        return Entry(topics, self._clock(), answered.tokens, personal=asked.user_id is not None)
+        return Entry(
+            topics, self._clock(), answered.tokens, personal=asked.user_id is not None, completion_tokens=answered.completion_tokens
+        )
