@@ -9,7 +9,7 @@ import unicodedata
 
 from expander.characters import legible
 from expander.prompts import LEAST_TOPIC_CHARACTERS, MAX_TOPIC_CHARACTERS
-from expander.wording import speaks
+from expander.wording import encoded, speaks
 
 MOST_WORDS = 9
 _SOFT = "\u00ad\ufeff\u200b\u200c\u200d"
@@ -25,7 +25,7 @@ _LINE_MARKS = _TOPIC_MARKS | frozenset(";!?%\u2026\u3001\u3002\u00b0\u00a1\u00bf
 _MISUSED = re.compile(
     r"""\w\.[^\W\d_]{2,}                            # a domain, a file, a method; initials pass: J.R.R., U.S.
     | :(?!\s) | //|/\S*/|(?<!\w)/|/(?!\w) | -- | (?:^|\s)-\w | \.\.  # a scheme, a path, an option
-    | (?<![A-Z])\# | \#(?=\w) | (?<!\w)\+(?!\+) | \+(?=\w)  # C# and C++ and LGBTQ+ pass
+    | (?<![A-Z])\# | \#(?=\w) | (?<![\w+])\+ | \+(?=\w)  # C# and C++ and LGBTQ+ pass
     | \w\( | \(\s*\) | \((?![^()]*\)) | (?<![^()])\)  # a call, a bracket alone
     """,
     re.VERBOSE,
@@ -41,7 +41,7 @@ _SENTENCES = re.compile(r"(?<!\bMrs)(?<=[^\W\d_]{3})\.\s")
 
 
 def topic(text: str) -> str | None:
-    """One subject in a few words, 2 to 60 characters, in NFKC and without what decorates it (bullets, numbers, quotes); None if it is none."""
+    """One subject in a few words, 2 to 60 characters, in NFKC and without bullets, numbers and quotes around it; None if it is none."""
     if len(text) > 8 * MAX_TOPIC_CHARACTERS or _CONTROL.search(text):
         return None
     line = _undecorated(_plain(text))
@@ -82,7 +82,7 @@ def _readable(text: str, marks: frozenset[str]) -> bool:
         and not _MISUSED.search(text)
         and not _MIXED.search(text)
         and not _numbers(text)
-        and not any(_encoded(word) for word in re.findall(r"[^\W_]+", text))
+        and not any(encoded(word) for word in re.findall(r"[^\W_]+", text))
     )
 
 
@@ -90,11 +90,3 @@ def _numbers(text: str) -> bool:
     """Whether it holds digits as a telephone or card number does: more than years and quantities."""
     rest = _YEAR.sub(" ", text)
     return _PHONE.search(rest) is not None or sum(char.isdigit() for char in rest) > _MOST_DIGITS
-
-
-def _encoded(word: str) -> bool:
-    """Whether `word` looks like base64, hexadecimal or a token: no language has such words."""
-    if len(word) > 40 and word[0] < "\u0300":
-        return True
-    turns = len(re.findall(r"[a-z](?=[A-Z])|[A-Za-z](?=\d)|\d(?=[A-Za-z])", word))
-    return turns >= 3 and len(word) >= 8

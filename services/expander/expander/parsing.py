@@ -9,7 +9,7 @@ from typing import Any
 
 from expander import accepting, extracting
 from expander.interests import Asked
-from expander.prompts import LEAST_TOPICS, MOST_TOPICS, TOPICS
+from expander.prompts import LEAST_TOPICS, MOST_TOPICS
 from expander.readings import Completion, Reading
 from expander.told import Told
 from expander.wording import refuses
@@ -51,9 +51,15 @@ def acceptable(candidates: list[Any], told: Told) -> tuple[str, ...]:
     """The first five topics among `candidates`, each once: texts that differ in case, number, order of words or composition are one."""
     kept: dict[frozenset[str] | str, str] = {}
     for each in candidates[:MOST_CANDIDATES]:
-        if isinstance(each, str) and (topic := accepting.topic(each)) is not None and not told.holds(topic):
-            kept.setdefault(frozenset(folded(topic)) or normalised(topic), topic)
+        topic = accepting.topic(each) if isinstance(each, str) else None
+        if topic is not None and (subject := _subject(topic)) and not told.holds(topic):
+            kept.setdefault(subject, topic)
     return tuple(kept.values())[:MOST_TOPICS]
+
+
+def _subject(topic: str) -> frozenset[str] | str:
+    """What makes two topics the same; empty when its words name no subject. Scripts without words of their own stand for themselves."""
+    return frozenset(folded(topic)) or ("" if topic.isascii() else normalised(topic))
 
 
 def _as_asked(value: Any) -> bool:

@@ -3,7 +3,9 @@
 import re
 import unicodedata
 
-_WORD = re.compile(r"[^\W_]+")
+_MARKS = "".join(re.escape(chr(point)) for point in range(0x300, 0xAC00) if unicodedata.category(chr(point)) in ("Mn", "Mc"))
+_WORD = re.compile(rf"(?<![^\W_])[a-z](?:\+\+|#)|[^\W_](?:[^\W_]|[{_MARKS}])*")
+"""A word with its marks (vowel signs are no letters to Python), and C++ and C#."""
 _SUFFIXES = frozenset({"jr", "sr"})
 _COMMON = """
 a about all am an and any are as at be best book books but by can favorite favourite find for from get give good great had has

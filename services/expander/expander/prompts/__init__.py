@@ -1,4 +1,4 @@
-"""What the LLM is told: versioned files, and the data put into them. Knows nothing of how the LLM is reached or what becomes of its answer."""
+"""What the LLM is told: versioned files, and the data put into them. Knows nothing of what becomes of its answers."""
 
 from expander.prompts.enrichment import ENRICHMENT, LEAST_TAGS, MAX_DESCRIPTION_CHARACTERS, MOST_TAGS, enrichment
 from expander.prompts.proposal import (
@@ -17,6 +17,7 @@ __all__ = [
     "ENRICHMENT",
     "LEAST_TAGS",
     "LEAST_TOPICS",
+    "LEAST_TOPIC_CHARACTERS",
     "MAX_DESCRIPTION_CHARACTERS",
     "MAX_TOPIC_CHARACTERS",
     "MOST_TAGS",

@@ -34,18 +34,23 @@ RESPONSE_FORMAT: dict[str, Any] = {
 }
 """The answer's form, as OpenAI and vLLM take it. Some servers accept and ignore it, so every answer is checked all the same.
 
-No `pattern`: beside one, the grammars of vLLM (xgrammar) drop `maxLength` without a word (mlc-ai/xgrammar #895, vllm-project/vllm #45592), and
-an LLM that may write without end does so until it is cut.
+No `pattern`: beside one, the grammars of vLLM (xgrammar) drop `maxLength` without a word (mlc-ai/xgrammar #895, vllm-project/vllm #45592),
+and an LLM that may write without end does so until it is cut.
 """
 
 
 def topics(asked: Asked) -> Prompt:
     """The conversation that asks for topics of one interest, of a history, or of both."""
+    return rendered(TOPICS, told(asked), RESPONSE_FORMAT)
+
+
+def told(asked: Asked) -> dict[str, Any]:
+    """What the LLM reads of `asked`: `interest`, `history` and `locale` as far as there are any, condensed."""
     data: dict[str, Any] = {}
     if interest := cut(asked.interest, TOPICS.limits["interest"]):
         data["interest"] = interest
     if history := condensed(asked.history, TOPICS.limits):
         data["history"] = history
-    if asked.locale:
-        data["locale"] = asked.locale
-    return rendered(TOPICS, data, RESPONSE_FORMAT)
+    if asked.locale and (locale := cut(asked.locale, TOPICS.limits["locale"])):
+        data["locale"] = locale
+    return data
