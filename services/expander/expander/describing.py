@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from expander import accepting, extracting
+from expander.characters import legible
 from expander.items import Described
 from expander.prompts import ENRICHMENT, LEAST_TAGS, MAX_DESCRIPTION_CHARACTERS, MOST_TAGS
 from expander.readings import Completion, Reading
@@ -20,6 +21,7 @@ LEAST_DESCRIPTION_WORDS = 4
 LEAKING_TAG_WORDS, LEAKING_DESCRIPTION_WORDS = 3, 5
 """So many words in a row of the prompt are taken from it."""
 MOST_CANDIDATES, MOST_VALUES, DEEPEST = 40, 60, 3
+MOST_TITLE = 500
 _WORD = re.compile(r"[^\W_]+")
 _SEPARATORS = re.compile(r"[,;\n]")
 _ENDS = (".", "!", "?", "\u2026", "\u3002")
@@ -77,13 +79,17 @@ class _Known:
 
     @classmethod
     def of(cls, item: Described) -> "_Known":
-        names = [item.title[:500], *(name for kind in ("authors", "author") for name in item.words(kind)[:MOST_CANDIDATES])]
-        at = takes_over(item.title[:500])
+        names = [
+            item.title[:MOST_TITLE],
+            *(name[:MOST_TITLE] for kind in ("authors", "author") for name in item.words(kind)[:MOST_CANDIDATES]),
+        ]
+        title = legible(item.title[:MOST_TITLE])
+        at = takes_over(title)
         return cls(
             frozenset(normalised(name) for name in names),
             frozenset(frozenset(folded(name)) for name in names),
             frozenset(word for name in names for word in folded(name)),
-            frozenset(folded(item.title[at:500]) if at is not None else ()),
+            frozenset(folded(title[at:]) if at is not None else ()),
         )
 
     def is_name(self, tag: str) -> bool:

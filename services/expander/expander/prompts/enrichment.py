@@ -1,5 +1,6 @@
 """The prompt that asks for an item's tags and description. Knows nothing of how the LLM is reached or what becomes of its answer."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ OF_A_KIND, OF_A_WORD = 8, 4
 FIRST_KINDS = ("genres", "subjects", "authors", "author", "categories", "keywords", "series")
 """Told before other attributes, which fill what room is left."""
 LINK = "://"
+_TAG = re.compile(r"</?(?:p|br|b|i|u|em|strong|div|span|ul|ol|li|hr|h[1-6]|blockquote)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
+"""What shops format descriptions with; other markup is none of a description."""
 MOST_TOKENS = 1_700
 """With the answer's own within the 2,048 that the profiles of Neuron are compiled for."""
 
@@ -96,5 +99,5 @@ def _fitting(words: Sequence[str], tokens: int) -> tuple[list[str], int]:
 
 
 def _of_the_item(text: str) -> str:
-    line = legible(text[:READ_CHARACTERS])
+    line = legible(_TAG.sub(" ", text[:READ_CHARACTERS]))
     return line[: takes_over(line)]
