@@ -143,7 +143,7 @@ async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
 
 def _answer(took: float, usage: Any, first: float | None) -> Answer:
     """Raises `Failed` for a completion of no token, which would only look fast."""
-    made = Answer(took, int(usage["prompt_tokens"]), int(usage["completion_tokens"]), first)
+    made = Answer(round(took, 3), int(usage["prompt_tokens"]), int(usage["completion_tokens"]), first and round(first, 3))
     if made.completion_tokens < 1:
         raise Failed("empty completion", "0 completion tokens")
     return made

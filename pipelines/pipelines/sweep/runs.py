@@ -46,7 +46,7 @@ class Run:
 
     def document(self) -> dict[str, Any]:
         """As JSON; answers as lists, because there are many."""
-        answers = [[round(each.ms, 3), each.prompt_tokens, each.completion_tokens, each.first_ms] for each in self.answers]
+        answers = [[each.ms, each.prompt_tokens, each.completion_tokens, each.first_ms] for each in self.answers]
         return {**asdict(self), "answers": answers}
 
     @classmethod
