@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-from typing import Any
 
 import pytest
-from aiohttp import web
 from tests.fakes import llm as fake
 from tests.fakes.llm import FakeLlm
 
@@ -14,56 +12,50 @@ from expander.runtimes import canary
 from expander.runtimes.errors import ServerSilent
 
 
-async def obeys(_: FakeLlm, body: dict[str, Any]) -> web.StreamResponse:
-    """Writes what the schema demands, as a server with a grammar does."""
-    (word,) = body["response_format"]["json_schema"]["schema"]["properties"]["word"]["enum"]
-    return fake.completion(json.dumps({"word": word}))
-
-
 async def ask(llm: FakeLlm) -> str:
     return await asyncio.to_thread(canary.ask, llm.url, "fake", 5.0)
 
 
 async def test_a_server_that_obeys_is_found_to(llm: FakeLlm) -> None:
-    llm.plays(obeys)
+    llm.canary = fake.obeys_schema
     assert await ask(llm) == canary.HONOURED
 
 
 @pytest.mark.parametrize("text", ["Good morning!", '{"word": "good morning"}', "", None, '{"topics": []}', "[]"])
 async def test_a_server_that_answers_anything_else_ignores_the_schema(llm: FakeLlm, text: str | None) -> None:
-    llm.plays(fake.says(text))
+    llm.canary = fake.says(text)
     assert await ask(llm) == canary.IGNORED
 
 
 async def test_a_server_that_refuses_the_format_is_told_apart(llm: FakeLlm) -> None:
-    llm.plays(fake.refuses_response_format)
+    llm.canary = fake.refuses_response_format
     assert await ask(llm) == canary.REFUSED
 
 
 async def test_the_word_is_another_each_time_and_not_in_the_prompt(llm: FakeLlm) -> None:
-    llm.plays(obeys)
+    llm.canary = fake.obeys_schema
     await ask(llm)
     await ask(llm)
-    words = [sent["response_format"]["json_schema"]["schema"]["properties"]["word"]["enum"][0] for sent in llm.requests]
+    words = [sent["response_format"]["json_schema"]["schema"]["properties"]["word"]["enum"][0] for sent in llm.canaries]
     assert words[0] != words[1]
-    assert all(word not in json.dumps(sent["messages"]) for word, sent in zip(words, llm.requests, strict=True))
+    assert all(word not in json.dumps(sent["messages"]) for word, sent in zip(words, llm.canaries, strict=True))
 
 
 @pytest.mark.parametrize("step", [fake.fails(500), fake.fails(404), fake.hangs_up])
 async def test_a_server_that_does_not_answer_is_an_error(llm: FakeLlm, step: fake.Step) -> None:
-    llm.plays(step)
+    llm.canary = step
     with pytest.raises(ServerSilent):
         await ask(llm)
 
 
 @pytest.mark.parametrize(
     ("profile", "step", "status"),
-    [("cpu", obeys, 0), ("cpu", fake.says("Hello"), 1), ("trn1-sdk2.28", fake.says("Hello"), 0), ("trn2", fake.fails(500), 76)],
+    [("cpu", fake.obeys_schema, 0), ("cpu", fake.says("Hello"), 1), ("trn1-sdk2.28", fake.says("Hello"), 0), ("trn2", fake.fails(500), 76)],
 )
 async def test_the_command_fails_when_the_profile_promises_what_the_server_does_not(
     llm: FakeLlm, capsys: pytest.CaptureFixture[str], profile: str, step: fake.Step, status: int
 ) -> None:
-    llm.plays(step)
+    llm.canary = step
     line = ["canary", "--url", llm.url, "--model", "fake", "--profile", profile]
     assert await asyncio.to_thread(command.main, line) == status
     printed = capsys.readouterr()
