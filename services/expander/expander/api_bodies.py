@@ -81,7 +81,7 @@ def interests(
 
 
 def answer(content: Any) -> Response:
-    """JSON of plain values and dataclasses; written once and not validated, which FastAPI would do. A test reads it as the contract says."""
+    """JSON of plain values and dataclasses; written once and not validated, as FastAPI would. A test reads it by the contract."""
     return Response(to_json(content), media_type="application/json")
 
 

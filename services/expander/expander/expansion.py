@@ -1,4 +1,4 @@
-"""Expands interests: what is kept, the LLM, then whoever can stand in for it. Knows nothing of HTTP, and never fails because the LLM does."""
+"""Expands interests: what is kept, the LLM, else who stands in for it. Knows nothing of HTTP, and never fails because the LLM does."""
 
 import asyncio
 from collections.abc import Sequence

@@ -21,7 +21,15 @@ async def test_without_an_llm_the_catalogue_answers_and_nothing_is_degraded(serv
     assert not answer["degraded"]
     assert (vampires["source"], vampires["topics"]) == ("cooccurrence", ["paranormal romance"])
     assert (nonsense["source"], nonsense["topics"], nonsense["fallback_reason"]) == ("none", [], None)
-    assert backend == {"backend": "cooccurrence", "model": vampires["model"], "fallback": vampires["model"]}
+    assert backend == {
+        "backend": "cooccurrence",
+        "model": vampires["model"],
+        "fallback": vampires["model"],
+        "profile": None,
+        "prompt_version": None,
+        "enrichment_version": None,
+        "structured_output": None,
+    }
     assert len(vampires["model"]) == 12
 
 
@@ -51,7 +59,8 @@ async def test_no_more_topics_than_asked_for(service: Service, artefact: Path, l
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"interests": []}, "interests"),
+        ({"interests": []}, "(the whole)"),
+        ({}, "(the whole)"),
         ({"interests": ["x"] * 11}, "interests"),
         ({"interests": [" "]}, "interests.0"),
         ({"interests": ["x" * 501]}, "interests.0"),
@@ -123,10 +132,11 @@ async def test_the_metrics_tell_who_answered_and_why(service: Service, artefact:
         'expander_expansions_total{outcome="proposed",source="llm"} 1.0',
         'expander_expansions_total{outcome="cached",source="llm"} 1.0',
         'expander_expansions_total{outcome="invalid",source="cooccurrence"} 1.0',
-        'expander_cache_hits_total{age="fresh"} 1.0',
-        'expander_llm_calls_total{outcome="answered"} 3.0',
+        'expander_cache_lookups_total{found="fresh",tier="memory"} 1.0',
+        'expander_llm_calls_total{outcome="answered"} 4.0',  # with the canary
+        'expander_llm_readings_total{cause="empty"} 2.0',
         "expander_invalid_answers_total 2.0",
-        "expander_llm_seconds_count 3.0",
+        "expander_llm_seconds_count 4.0",
         "expander_llm_permits_in_use 0.0",
     ):
         assert line in text

@@ -4,6 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import httpx2
 import pytest
@@ -62,8 +63,11 @@ async def test_a_good_answer_is_proposed_and_then_cached(service: Service, artef
         "topics": list(GOOD),
         "source": "llm",
         "model": "fake",
-        "prompt_version": "topics-1",
+        "prompt_version": "topics-2",
         "cached": False,
+        "stale": False,
+        "pending": False,
+        "grounding": [{"topic": topic, "label": "science fiction" if "science fiction" in topic else None, "kind": ANY} for topic in GOOD],
         "fallback_reason": None,
     }
     assert second["expansions"][0]["cached"]
@@ -73,14 +77,16 @@ async def test_a_good_answer_is_proposed_and_then_cached(service: Service, artef
 
 
 @pytest.mark.parametrize("answer", INVALID.values(), ids=INVALID)
-async def test_an_invalid_answer_is_asked_again_once_and_never_kept(
-    service: Service, artefact: Path, llm: FakeLlm, answer: fake.Step
+async def test_an_invalid_answer_is_asked_again_once_then_left_alone_for_a_while_and_never_kept(
+    service: Service, artefact: Path, llm: FakeLlm, answer: fake.Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm.plays(answer)
     async with service(llm_url=llm.url) as client:
         assert is_fallback(await expand(client))
+        assert is_fallback(await expand(client))
         assert len(llm.requests) == 2
         llm.plays(fake.lists(*GOOD))
+        monkeypatch.setattr("expander.cache.NEGATIVE_TTL_S", 0.0)
         good = await expand(client)
     assert good["expansions"][0]["topics"] == list(GOOD)
     assert not good["expansions"][0]["cached"]
@@ -184,32 +190,36 @@ async def test_the_interests_of_a_request_are_expanded_at_once_and_in_order(serv
 
 async def test_beyond_the_permits_the_catalogue_answers_at_once(service: Service, artefact: Path, llm: FakeLlm) -> None:
     llm.plays(fake.stalls)
-    async with service(llm_url=llm.url, llm_concurrency=2) as client:
+    async with service(llm_url=llm.url, llm_limits={"concurrency": 2, "queue": 0}) as client:
         waiting = asyncio.create_task(expand(client, "one", "two"))
         while llm.in_flight < 2:
             await asyncio.sleep(0.005)
         answer = await expand(client, INTEREST)
         assert is_fallback(answer)
-        assert "permits" in answer["expansions"][0]["fallback_reason"]
+        assert "as many as may" in answer["expansions"][0]["fallback_reason"]
         llm.released.set()
         await waiting
         assert (await expand(client, INTEREST))["expansions"][0]["source"] == "llm"  # the permits came back
     assert llm.most_in_flight == 2
 
 
-async def test_a_stale_expansion_serves_while_the_llm_fails(service: Service, artefact: Path, llm: FakeLlm) -> None:
+async def test_a_stale_expansion_serves_while_the_llm_fails_and_says_so(service: Service, artefact: Path, llm: FakeLlm) -> None:
+    new = ("asteroid mining", "generation ships", "alien diplomacy")
     async with service(llm_url=llm.url, cache_ttl_s=0.05) as client:
         await expand(client)
         await asyncio.sleep(0.06)
-        llm.plays(fake.fails(503))
+        llm.plays(fake.fails(500))
+        for number in range(8):
+            assert (await expand(client, f"other interest {number}"))["degraded"]
         answer = await expand(client)
         expansion = answer["expansions"][0]
         assert (expansion["source"], expansion["cached"], expansion["topics"]) == ("llm", True, list(GOOD))
-        assert "503" in expansion["fallback_reason"]
+        assert "left alone" in expansion["fallback_reason"]
         assert answer["degraded"]
-        llm.plays(fake.lists("asteroid mining", "generation ships", "alien diplomacy"))
-        fresh = await expand(client)
-    assert fresh["expansions"][0]["topics"] == ["asteroid mining", "generation ships", "alien diplomacy"]
+        llm.plays(fake.lists(*new))
+        async with asyncio.timeout(10):
+            while tuple((await expand(client))["expansions"][0]["topics"]) != new:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_restart_keeps_the_expansions(service: Service, artefact: Path, llm: FakeLlm) -> None:
