@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from expander import describing, prompts
+from expander.admission import BULK_LEAVES
 from expander.asking import Llm
 from expander.errors import LlmFailed, LlmInvalid, LlmNotConfigured, LlmRefused
 from expander.items import Described
@@ -30,7 +31,7 @@ class Enrichment:
 
 
 class Enricher:
-    """Asks about as many items at a time as the LLM works on, so that a batch never fills the queue that users wait in."""
+    """Asks about as many items at a time as the lane for bulk has places, so that a batch never fills the queue that users wait in."""
 
     prompt_version = prompts.ENRICHMENT.version
 
@@ -43,7 +44,8 @@ class Enricher:
             raise LlmNotConfigured("No item can be enriched: there is no LLM here. Set EXPANDER_LLM_URL.")
         results = [Enrichment(item.id, reason="no time was left; ask again", retry=True) for item in items]
         rest = iter(enumerate(items))
-        await asyncio.gather(*(self._work(llm, rest, results, deadline, caller) for _ in range(min(llm.concurrency, len(items)))))
+        at_once = min(llm.concurrency - int(llm.concurrency * BULK_LEAVES), len(items))
+        await asyncio.gather(*(self._work(llm, rest, results, deadline, caller) for _ in range(at_once)))
         return results
 
     async def _work(
