@@ -110,7 +110,9 @@ class ExpansionCache:
         age = self._clock() - held.entry.made_at
         if held.age == "fresh" and -self._ttl_s < age < self._ttl_s:
             return held  # as it lies there: this is what most requests end with
-        return self._aged(held.entry)
+        if (kept := self._aged(held.entry)) is None:
+            self._forget(key)
+        return kept
 
     def _aged(self, entry: Entry) -> Kept | None:
         """`entry` and its age; one that lies further in the future than it may in the past is as old."""
