@@ -64,7 +64,7 @@ class Suite:
         if service == "expander":
             own |= {"EXPANDER_TOPICS_PATH": str(self.topics_path), "EXPANDER_ENCODER_URL": self.url("encoder")}
         # One thread per process for BLAS and OpenMP: the services schedule their own threads, more would fight over the cores.
-        return environment_with(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", **own, **self._settings)
+        return environment_with(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", **(own | self._settings))
 
     def start(self, *services: str) -> None:
         """Starts the named services, all of them without a name; does not wait."""
