@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER
+from contracts.encoder import BINARY_MEDIA_TYPE, COUNT_HEADER, DIMENSION_HEADER, FINGERPRINT_HEADER
 from contracts.wire import MAX_DIMENSION
 from servicekit.client import JSON, Refused, ServiceClient, Unreachable
 from servicekit.deadline import Deadline
@@ -18,8 +18,8 @@ class EncoderClient:
 
     service: ServiceClient
 
-    async def embed(self, texts: Sequence[str], deadline: Deadline) -> list[Sequence[float]]:
-        """One embedding of unit length, float32 `(dim,)`, per text, at most 256. Raises `ServiceError`.
+    async def embed(self, texts: Sequence[str], deadline: Deadline) -> tuple[str, list[Sequence[float]]]:
+        """The fingerprint, and one embedding of unit length, float32 `(dim,)`, per text, at most 256. Raises `ServiceError`.
 
         A call that found a broken connection is sent once more: it changes nothing, and the encoder may have been started again.
         """
@@ -36,4 +36,5 @@ class EncoderClient:
         numbers = array("f", content)
         if sys.byteorder == "big":
             numbers.byteswap()
-        return [numbers[at : at + dimension] for at in range(0, len(numbers), dimension)]
+        rows = [numbers[at : at + dimension] for at in range(0, len(numbers), dimension)]
+        return answered.get(FINGERPRINT_HEADER, ""), list(rows)

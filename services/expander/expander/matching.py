@@ -19,6 +19,8 @@ COMMONEST_WEIGHT, HINT_WEIGHT = 0.3, 0.5
 """Weight of a part that names a topic on every item (on one item: 1); and of a single word that names none."""
 RELIABLE_ITEMS = 20
 """A topic whose label contains the part's words counts half with this many items, more with more."""
+TERSE, LEAST_NAMED = 3, 0.5
+"""Of an interest with more words than `TERSE`, this share must name topics: what single words of a sentence hint at is mostly wrong."""
 NOTHING_NEW, ECHO = 0.6, 0.35
 """Factor for a topic all of whose words are in the interest already; and for one that is all that was understood of it."""
 COVERED = 0.6
@@ -38,8 +40,10 @@ class Part:
 
 
 def propose(topics: Topics, interest: str, most: int) -> tuple[str, ...]:
-    """At most `most` labels for `interest`, best first; () when nothing of it is known here."""
+    """At most `most` labels for `interest`, best first; () when nothing of it, or too little, is known here."""
     words = folded(interest)[:MOST_WORDS]
+    if len(words) > TERSE and named_share(topics, interest) < LEAST_NAMED:
+        return ()
     parts, asked = _weighed(list(_parts(topics, words))), frozenset(words)
     repeating = NOTHING_NEW if len(parts) > 1 else ECHO
     factors = {
@@ -59,16 +63,30 @@ def _scores(parts: list[Part], weights: list[float], factors: dict[int, float]) 
     }
 
 
-def _parts(topics: Topics, words: tuple[str, ...]) -> Iterator[Part]:
-    left = list(range(len(words)))
+def named_share(topics: Topics, interest: str) -> float:
+    """Which share of the interest's words, in [0, 1], names topics: 1 where it is put in the catalogue's own words."""
+    words = folded(interest)[:MOST_WORDS]
+    return sum(len(run) for run, _, _ in _named_runs(topics, words)) / max(1, len(words))
+
+
+def _named_runs(topics: Topics, words: tuple[str, ...]) -> Iterator[tuple[range, int, frozenset[str]]]:
+    """Runs of words that spell a topic, that topic, and the words; the longest first, none of them twice."""
+    left = set(range(len(words)))
     for size in range(min(LONGEST_PHRASE, len(words)), 0, -1):
         for start in range(len(words) - size + 1):
             run = range(start, start + size)
             key = frozenset(words[at] for at in run)
-            if all(at in left for at in run) and (topic := topics.phrases.get(key)) is not None:
-                left = [at for at in left if at not in run]
-                yield _named(topics, topic, key)
-    for at in left:
+            if left.issuperset(run) and (topic := topics.phrases.get(key)) is not None:
+                left.difference_update(run)
+                yield run, topic, key
+
+
+def _parts(topics: Topics, words: tuple[str, ...]) -> Iterator[Part]:
+    left = set(range(len(words)))
+    for run, topic, key in _named_runs(topics, words):
+        left.difference_update(run)
+        yield _named(topics, topic, key)
+    for at in sorted(left):
         if part := _hinted(topics, words[at]):
             yield part
 

@@ -82,7 +82,7 @@ class Distinct:
         texts = passages(topics)
         soon = min(Deadline.after_ms(PATIENCE_MS), deadline, key=lambda one: one.at)
         try:
-            embedded = await self._encoder.embed([SENTENCE.format(text) for text in texts], soon)
+            _, embedded = await self._encoder.embed([SENTENCE.format(text) for text in texts], soon)
         except ServiceError as error:
             self._metrics.comparisons.labels(_outcome(error)).inc()
             return tuple(topics)

@@ -47,6 +47,7 @@ def content() -> dict[str, Any]:
         "related": [[[NUMBER[other], strength] for other, strength in RELATED.get(label, {}).items()] for label, _ in LABELS],
         "phrases": {
             **NUMBER,
+            "space opera": 2,
             "sci fi": 1,
             "scifi": 1,
             "cosy mystery": 6,

@@ -1,0 +1,120 @@
+"""Finds the catalogue's topics that are nearest in meaning to an interest, with the encoder's help. Knows nothing of how words are matched.
+
+The labels are embedded once for each vocabulary and encoder, behind the first request that needs them; an interest is embedded when it
+is asked for. An encoder that fails is left alone for a while: whoever asks then has to do without.
+"""
+
+import asyncio
+import time
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import mul
+
+from expander.artefact import Topics
+from expander.clients import EncoderClient
+from servicekit import logs
+from servicekit.client import ServiceError
+from servicekit.deadline import Deadline
+
+LOG = logs.get(__name__)
+MOST = 3
+LEAST, WITHIN = 0.35, 0.1
+"""A topic has at least this cosine with the interest, and comes at most that far behind the nearest. Chosen with MiniLM on tuning users of
+`make evaluate`, beside 0.4 and 0.15; interests that name nothing ("qwerty") stay below."""
+MOST_LABELS, BATCH = 1_000, 256
+PATIENCE_MS, LOADING_MS, RETRY_S = 200, 2_000, 5.0
+REMEMBERED = 4_096
+
+
+@dataclass(frozen=True)
+class _Space:
+    """The labels of one vocabulary as one encoder embeds them, and the interests that were looked up among them."""
+
+    topics: Topics
+    fingerprint: str
+    places: tuple[int, ...]
+    embeddings: tuple[Sequence[float], ...]
+    found: "OrderedDict[str, tuple[str, ...]]" = field(default_factory=OrderedDict)
+
+    def nearest(self, embedding: Sequence[float]) -> tuple[str, ...]:
+        """15 microseconds for each label."""
+        cosines = [sum(map(mul, embedding, label)) for label in self.embeddings]
+        best = sorted(zip(cosines, self.places, strict=True), key=lambda pair: (-pair[0], pair[1]))[:MOST]
+        return tuple(self.topics.labels[place] for cosine, place in best if cosine >= max(LEAST, best[0][0] - WITHIN))
+
+    def keep(self, interest: str, labels: tuple[str, ...]) -> None:
+        self.found[interest] = labels
+        if len(self.found) > REMEMBERED:
+            self.found.popitem(last=False)
+
+
+class Nearest:
+    """Topics by meaning. None stands for "not now": no encoder, a slow one, or labels that are still on their way."""
+
+    def __init__(self, encoder: EncoderClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._encoder, self._clock = encoder, clock
+        self._space: _Space | None = None
+        self._loading: asyncio.Task[None] | None = None
+        self._not_before = 0.0
+
+    async def labels(self, topics: Topics, interest: str, deadline: Deadline) -> tuple[str, ...] | None:
+        """At most `MOST` labels, nearest first; () when none is near."""
+        if (space := await self._current(topics, deadline)) is None:
+            return None
+        if (known := space.found.get(interest)) is not None:
+            return known
+        if self._clock() < self._not_before or deadline.expired:
+            return None
+        try:
+            fingerprint, embeddings = await self._encoder.embed([interest], _sooner(deadline, PATIENCE_MS))
+        except ServiceError as error:
+            self._leave_alone(error)
+            return None
+        if fingerprint != space.fingerprint:
+            self._space = None  # another model is served now: its labels come with the next request
+            return None
+        found = await asyncio.to_thread(space.nearest, embeddings[0])
+        space.keep(interest, found)
+        return found
+
+    async def close(self) -> None:
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait({self._loading})
+
+    async def _current(self, topics: Topics, deadline: Deadline) -> _Space | None:
+        """The labels' embeddings; waits for them as long as the deadline allows, 2 s at most."""
+        if self._space is not None and self._space.topics is topics:
+            return self._space
+        if self._loading is None or self._loading.done():
+            if self._clock() < self._not_before:
+                return None
+            self._loading = asyncio.create_task(self._load(topics))
+        await asyncio.wait({self._loading}, timeout=max(0.0, _sooner(deadline, LOADING_MS).remaining_s))
+        return self._space if self._space is not None and self._space.topics is topics else None
+
+    async def _load(self, topics: Topics) -> None:
+        places = [place for place in range(len(topics.labels)) if place not in topics.common][:MOST_LABELS]
+        embedded: list[Sequence[float]] = []
+        fingerprints: set[str] = set()
+        try:
+            for start in range(0, len(places), BATCH):
+                texts = [topics.labels[place] for place in places[start : start + BATCH]]
+                fingerprint, embeddings = await self._encoder.embed(texts, Deadline.after_ms(LOADING_MS))
+                fingerprints.add(fingerprint)
+                embedded += [array("f", one) for one in embeddings]
+        except ServiceError as error:
+            self._leave_alone(error)
+            return
+        if len(fingerprints) == 1:  # else the model changed in between: once more, with the next request
+            self._space = _Space(topics, fingerprints.pop(), tuple(places), tuple(embedded))
+
+    def _leave_alone(self, error: ServiceError) -> None:
+        LOG.warning("encoder_not_used", reason=str(error), seconds=RETRY_S)
+        self._not_before = self._clock() + RETRY_S
+
+
+def _sooner(deadline: Deadline, milliseconds: float) -> Deadline:
+    return min(Deadline.after_ms(milliseconds), deadline, key=lambda one: one.at)
