@@ -21,6 +21,7 @@ from expander.expansion import Expander
 from expander.flights import Flights
 from expander.grounding import Grounder
 from expander.metrics import ExpanderMetrics
+from expander.nearest import Nearest
 from expander.precomputing import Precomputer
 from expander.proposing import Proposer
 from expander.runtimes.table import PROFILES
@@ -43,12 +44,14 @@ def build(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             file = ArtefactFile(settings.topics_path)
-            catalogue = Cooccurrence(file)
+            encoder = await _encoder(settings, stack)
+            catalogue = Cooccurrence(file, _nearest(encoder, stack))
             with suppress(ArtefactMissing, ArtefactBroken):  # logged by the file; topics come once it is there
                 await catalogue.check()
             grounder = Grounder(file)
             llm = await _llm(settings, stack, metrics)
-            proposer = await _proposer(settings, stack, llm, grounder, metrics) if llm else None
+            distinct = Distinct(encoder, metrics)
+            proposer = Proposer(llm, distinct, grounder, metrics, timeout_s=settings.llm_limits.timeout_s) if llm else None
             store = _store(settings, metrics)
             kept = ExpansionCache(store, settings.cache_size, settings.cache_ttl_s, metrics)
             stack.push_async_callback(kept.close)
@@ -86,12 +89,19 @@ async def _llm(settings: Settings, stack: AsyncExitStack, metrics: ExpanderMetri
     return llm
 
 
-async def _proposer(settings: Settings, stack: AsyncExitStack, llm: Llm, grounder: Grounder, metrics: ExpanderMetrics) -> Proposer:
-    encoder = None
-    if settings.encoder_url:
-        session = await stack.enter_async_context(client.connections())
-        encoder = EncoderClient(ServiceClient("encoder", settings.encoder_url, session))
-    return Proposer(llm, Distinct(encoder, metrics), grounder, metrics, timeout_s=settings.llm_limits.timeout_s)
+async def _encoder(settings: Settings, stack: AsyncExitStack) -> EncoderClient | None:
+    if not settings.encoder_url:
+        return None
+    session = await stack.enter_async_context(client.connections())
+    return EncoderClient(ServiceClient("encoder", settings.encoder_url, session))
+
+
+def _nearest(encoder: EncoderClient | None, stack: AsyncExitStack) -> Nearest | None:
+    if encoder is None:
+        return None
+    nearest = Nearest(encoder)
+    stack.push_async_callback(nearest.close)
+    return nearest
 
 
 def _store(settings: Settings, metrics: ExpanderMetrics) -> Store:
