@@ -72,7 +72,7 @@ class Llm:
         self._budget = TokenBudget(limits.tokens_per_minute, limits.tokens_per_minute_per_key, clock)
         self._retries = RetryBudget(limits.retry_share)
         self._places = Places(self.concurrency, limits.queue, metrics.llm)
-        self._pace = Pace()
+        self._pace = Pace(clock)
         self._costs = Costs(prices, chat.model, metrics.llm)
         self._structure.find_out()
 
