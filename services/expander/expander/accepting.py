@@ -17,6 +17,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\
 _EDGE = " \t\r\n.,;:!-*_~\u2022\u00b7\u2013\u2014\u2026'\u2018\u2019"
 _NUMBER = re.compile(r"^\W*(?:\d{1,2}[.):]|\(\d{1,2}\)|[a-e]\))\s+")
 _WRAPPED = re.compile("^(?:\\*\\*(.+)\\*\\*|__(.+)__|\"(.+)\"|\u201c(.+)\u201d|'(.+)'|\u2018(.+)\u2019|`(.+)`|\\*(.+)\\*)$")
+_BULLETS = re.compile(
+    "^[\\s\\-*#\u2022\u2023\u25aa-\u25ff\u2010-\u2015\u2190-\u21ff\u2600-\u27bf\u2b00-\u2bff\ufe0f\U0001f000-\U0001faff]+"
+)
+_WORD = re.compile(r"[^\W_]+")
+_LONGEST_WORD = 40
 _JOINED = re.compile(r"(?<=[^\W_])_(?=[^\W_])")
 _TOPIC_MARKS = frozenset(
     " '\u2019\u2018-\u2010\u2013\u2014&,.:/()+#\u00b7\u30fb\u201c\u201d\u00ab\u00bb\u201e\u060c\u05f3\u05f4\u200c\u200d"
@@ -44,9 +49,12 @@ def topic(text: str) -> str | None:
     """One subject in a few words, 2 to 60 characters, in NFKC and without bullets, numbers and quotes around it; None if it is none."""
     if len(text) > 8 * MAX_TOPIC_CHARACTERS or _CONTROL.search(text):
         return None
-    line = _undecorated(_plain(text))
+    whole = _plain(text)
+    line = _undecorated(whole)
     fits = LEAST_TOPIC_CHARACTERS <= len(line) <= MAX_TOPIC_CHARACTERS and len(line.split()) <= MOST_WORDS
-    return line if fits and _readable(line, _TOPIC_MARKS) and not _SENTENCES.search(line) and not speaks(line) else None
+    sound = fits and _readable(line, _TOPIC_MARKS) and not _SENTENCES.search(line)
+    # Decoration taken off must not hide what it was.
+    return line if sound and not speaks(line) and not speaks(whole) else None
 
 
 def line(text: str, longest: int) -> str | None:
@@ -71,8 +79,7 @@ def _undecorated(text: str) -> str:
         text = _NUMBER.sub("", text, count=1).strip(_EDGE if not text.endswith(("s'", "s\u2019")) else _EDGE[:-3])
         if wrapped := _WRAPPED.match(text):
             text = next(group for group in wrapped.groups() if group is not None)
-    text = re.sub(r"^[^\w(\u201c\u00ab\u201e]+", "", text)
-    return _JOINED.sub(" ", text)
+    return _JOINED.sub(" ", _BULLETS.sub("", text))
 
 
 def _readable(text: str, marks: frozenset[str]) -> bool:
@@ -82,7 +89,7 @@ def _readable(text: str, marks: frozenset[str]) -> bool:
         and not _MISUSED.search(text)
         and not _MIXED.search(text)
         and not _numbers(text)
-        and not any(encoded(word) for word in re.findall(r"[^\W_]+", text))
+        and not any(encoded(word) or len(word) > _LONGEST_WORD for word in _WORD.findall(text))
     )
 
 

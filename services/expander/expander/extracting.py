@@ -33,6 +33,8 @@ def as_asked(text: str) -> Any:
 def values(text: str) -> Iterator[Any]:
     """Every value in `text`: what is JSON first, then what was meant as JSON, then, if there is none of either, its lines as a list."""
     spoken = without_thoughts(text[:READ_CHARACTERS])
+    if isinstance(quoted := as_asked(spoken), str):
+        spoken = quoted
     yield from _whole(spoken)
     yield from _meant(spoken)
     if lines := _lines(spoken):

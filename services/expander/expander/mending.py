@@ -21,8 +21,8 @@ _QUOTES = {
     "\u201e": "\u201c\u201d",
 }
 _PLAIN = re.compile(r"[^\\\n\"'`\u201c\u201d\u2019\u00bb]+")
-_BARE = re.compile(r"[^,:=\[\]{}()\n\"\u201c\u201d]+")
-_AFTER_A_STRING = re.compile(r"[^\S\n]{0,64}(?:$|[,:;\]})\n]|(?P<next>[\"'\u201c]))")
+_BARE = re.compile(r"[^,:;=\[\]{}()\n\"\u201c\u201d]+")
+_AFTER_A_STRING = re.compile(r"[^\S\n]{0,64}(?:$|[,:;=\]})\n#]|/[/*]|(?P<next>[\"'\u201c]))")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": " ", "f": " "}
 _WORDS = {"true": True, "false": False, "null": None, "none": None, "undefined": None, "nan": None}
 _UNFINISHED = object()
@@ -46,14 +46,14 @@ class _Mender:
     def __init__(self, text: str, at: int) -> None:
         self.text, self.at = text, at
 
-    def value(self, depth: int) -> Any:
+    def value(self, depth: int, listed: bool = False) -> Any:
         char = self.text[self.at]
         if char in "{[(":
             self.at += 1
             if depth >= DEEPEST:
                 return _UNFINISHED
             return self._object(depth) if char == "{" else self._list(depth)
-        return self._string(_QUOTES[char]) if char in _QUOTES else self._bare()
+        return self._string(_QUOTES[char], listed) if char in _QUOTES else self._bare()
 
     def _next(self) -> str:
         """The character that means something next, or ""."""
@@ -69,7 +69,7 @@ class _Mender:
                 break
             if char in ":=":
                 self.at += 1
-            elif (value := self.value(depth + 1)) is not _UNFINISHED:
+            elif (value := self.value(depth + 1, listed=True)) is not _UNFINISHED:
                 found.append(value)
         return found
 
@@ -95,7 +95,7 @@ class _Mender:
                 found[str(key)] = value
         return found
 
-    def _string(self, closing: str) -> Any:
+    def _string(self, closing: str, listed: bool) -> Any:
         self.at += 1
         parts: list[str] = []
         while self.at < len(self.text):
@@ -109,6 +109,10 @@ class _Mender:
                 parts.append(self._escaped())
             elif char in closing and self._closes(char):
                 return "".join(parts)[:LONGEST_STRING]
+            elif char in closing and listed and parts and parts[-1].rstrip().endswith(","):
+                # The quote before the comma is missing, and this one begins the next text.
+                self.at -= 1
+                return "".join(parts).rstrip()[:-1]
             else:
                 parts.append(char)
         return _UNFINISHED

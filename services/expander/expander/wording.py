@@ -146,7 +146,5 @@ def latin(text: str) -> str:
 
 
 def encoded(word: str) -> bool:
-    """Whether `word` looks like base64, hexadecimal or a key: it turns between cases and digits as no language does, or has no end."""
-    if len(word) > 40 and word < "\u0300":
-        return True
+    """Whether `word` looks like base64, hexadecimal or a key: it turns between cases and digits as words of no language do."""
     return len(word) >= 8 and len(_TURN.findall(word)) >= 3

@@ -13,8 +13,9 @@ import pytest
 from expander import parsing, prompts
 from expander.interests import Asked, Liked
 from expander.readings import Completion
+from expander.told import Told
 
-GOOD = ("court intrigue", "galactic empires", "river journeys", "first contact", "dynastic sagas")
+GOOD = ("court intrigue", "galactic empires", "river journeys", "mountain villages", "dynastic sagas")
 SCHEMA = prompts.RESPONSE_FORMAT["json_schema"]["schema"]
 SPECIAL = re.compile(
     r"<\||\|>|\[/?INST|<</?SYS|</?s>|<(?:start|end)_of_turn|#\s*\w|`|\b(?:system|assistant|human|user)\s?:|[\uff1c\uff1e\uff5c]", re.I
@@ -134,5 +135,12 @@ def test_an_llm_that_obeys_the_user_yields_topics_or_nothing(attempt: Attempt, b
 
 
 @every_attempt
-def test_an_llm_that_does_not_obey_is_heard(attempt: Attempt) -> None:
-    assert parsing.topics(Completion(as_list(list(GOOD))), attempt.asked).value == GOOD
+def test_an_llm_that_does_not_obey_is_heard_unless_nobody_can_read_what_it_was_told(attempt: Attempt) -> None:
+    value = parsing.topics(Completion(as_list(list(GOOD))), attempt.asked).value
+    assert value == (None if Told.of(attempt.asked).unreadable else GOOD)
+
+
+def test_only_what_is_encoded_can_not_be_read() -> None:
+    unreadable = [one.category for one in ATTEMPTS if Told.of(one.asked).unreadable]
+    assert unreadable == ["base64"] * 3
+    assert not Told.of(Asked("Loooooooooooooooooooooooooooooooooooooooooved it, Rindfleischetikettierungs\u00fcberwachung 1984")).unreadable
