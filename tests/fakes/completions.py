@@ -33,6 +33,8 @@ class Completions:
     """So many requests are answered, every later one gets 503."""
     key: str = ""
     max_model_len: int | None = None
+    first_texts: tuple[str, ...] = ()
+    """Texts of the first tokens of a stream; part of a character has none."""
     body: bytes | None = None
     """Sent instead of a completion."""
     tells_usage: bool = True
@@ -82,12 +84,15 @@ class Completions:
     async def _stream(self, request: web.Request, made: int, told: dict[str, Any]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, *({"content": "word "} for _ in range(made))]
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}, *({"content": text} for text in self._texts(made))]
         for delta in deltas:
             await response.write(_event({"choices": [{"index": 0, "delta": delta}]}))
             await asyncio.sleep(self.seconds / 10)
         await response.write(_event({"choices": [], **told}) + b"data: [DONE]\n\n")
         return response
+
+    def _texts(self, count: int) -> list[str]:
+        return [*self.first_texts, *["word "] * count][:count]
 
     def _known(self, request: web.Request) -> bool:
         return not self.key or request.headers.get("authorization") == f"Bearer {self.key}"

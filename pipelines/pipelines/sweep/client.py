@@ -130,7 +130,7 @@ async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
         try:
             event = json.loads(data)
             usage = event.get("usage") or usage
-            if first is None and any(choice["delta"].get("content") for choice in event.get("choices", ())):
+            if first is None and any(_holds_token(choice["delta"]) for choice in event.get("choices", ())):
                 first = 1_000 * (time.perf_counter() - started)
         except (ValueError, LookupError, TypeError, AttributeError):
             raise Failed("no completion", data[:SHOWN].decode(errors="replace")) from None
@@ -139,6 +139,12 @@ async def _streamed(response: aiohttp.ClientResponse, started: float) -> Answer:
         return _answer(took, usage, first)
     except (LookupError, TypeError, ValueError):
         raise Failed("no completion", "the stream ended without usage") from None
+
+
+def _holds_token(delta: dict[str, Any]) -> bool:
+    """Whether it stands for a token: one with text, or one without yet (part of a character), but not the opening with the role alone."""
+    text = delta.get("content")
+    return bool(text) or (text == "" and "role" not in delta)
 
 
 def _answer(took: float, usage: Any, first: float | None) -> Answer:

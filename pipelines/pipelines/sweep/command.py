@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     until.add_argument("--seconds", type=float, help="of each cell, instead of a number of requests")
     parser.add_argument("--warmup", type=int, default=pace.warmup, help="requests of each caller that are not counted; 2 by default")
     parser.add_argument("--timeout-s", type=float, default=pace.timeout_s, help="seconds until an answer counts as failed; 120 by default")
-    parser.add_argument("--ttft", action="store_true", help="stream answers, and measure the time to the first text too")
+    parser.add_argument("--ttft", action="store_true", help="stream answers, and measure the time to the first token too")
     parser.add_argument("--no-plots", action="store_true", help="leave the plots out, which need matplotlib")
 
 

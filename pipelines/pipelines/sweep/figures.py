@@ -36,7 +36,7 @@ class Figures:
     p95: Quantile | None = None
     p99: Quantile | None = None
     first_p50: Quantile | None = None
-    """Time to the first text."""
+    """Time to the first token."""
     per_second: float | None = None
     prompt_tokens: float | None = None
     """Mean of an answer, by the server's own count."""

@@ -15,7 +15,7 @@ HEAD = (
     "p50 ms (95 %)",
     "p95 ms (95 %)",
     "p99 ms (95 %)",
-    "first text p50 ms",
+    "first token p50 ms",
     "answers/s",
     "prompt tokens/s",
     "completion tokens/s",

@@ -14,7 +14,7 @@ class Failed(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """One completion. `ms` from sending to the last byte, `first_ms` to the first text where answers are streamed."""
+    """One completion. `ms` from sending to the last byte, `first_ms` to the first token where answers are streamed."""
 
     ms: float
     prompt_tokens: int

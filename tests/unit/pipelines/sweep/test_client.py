@@ -57,13 +57,14 @@ async def test_the_context_that_the_server_tells_is_known() -> None:
     assert asking.longest == 512
 
 
-async def test_the_time_to_the_first_text_is_within_that_of_the_answer() -> None:
-    with serving(Completions(seconds=0.05)) as server:
+@pytest.mark.parametrize("texts", [(), ("",) * 10], ids=["text", "parts of a character"])
+async def test_the_time_to_the_first_token_is_within_that_of_the_answer(texts: tuple[str, ...]) -> None:
+    with serving(Completions(seconds=0.05, first_texts=texts)) as server:
         async with client(server, ttft=True) as asking:
             await asking.meet(10)
             answer = await asking.ask("one", 10)
     assert answer.first_ms is not None
-    assert 50 <= answer.first_ms < answer.ms
+    assert 55 <= answer.first_ms < answer.ms  # 5 ms after the opening chunk, which is no token
     assert answer.ms - answer.first_ms >= 40  # nine more tokens of 5 ms
     assert (answer.prompt_tokens, answer.completion_tokens) == (6, 10)
 

@@ -118,7 +118,7 @@ def test_lengths_that_differ_are_told(tmp_path: Path) -> None:
     assert "max_tokens alone (not obeyed: 5 of 8 tokens)" in (tmp_path / "sweep.md").read_text()
 
 
-def test_the_time_to_the_first_text_is_reported_where_asked_for(tmp_path: Path) -> None:
+def test_the_time_to_the_first_token_is_reported_where_asked_for(tmp_path: Path) -> None:
     with serving(Completions()) as server:
         told = sweep(tmp_path, named(server, 1), *QUICK, "--ttft")
     for cell in told["cells"]:
