@@ -1,8 +1,9 @@
 """A misbehaving `vllm serve`: a real process that behaves as the first line of the file $FAKE_VLLM says; the last line repeats.
 
-Behaviours: `ready` writes files where artefacts belong and answers /v1/models; `fast` is ready without writing; `crash` ends with status 1;
-`slow` writes and never gets ready; `stubborn` is `slow` and ignores SIGTERM. Each start is noted in $FAKE_VLLM.starts
-as a line of JSON: its process, its arguments, and what it saw of the environment. Knows nothing of the expander.
+Behaviours: `ready` writes files where artefacts belong and answers /v1/models and chats; `fast` is ready without writing; `mute` is `ready`
+and refuses chats; `gone` is `ready` and ends when it is asked; `crash` ends with status 1; `slow` writes and never gets ready; `stubborn`
+is `slow` and ignores SIGTERM. Each start is noted in $FAKE_VLLM.starts as a line of JSON: its process, its arguments, and what it saw of
+the environment. Knows nothing of the expander.
 """
 
 import json
@@ -24,11 +25,21 @@ SEEN = (
 
 
 class Models(BaseHTTPRequestHandler):
+    plays = "ready"
+
     def do_GET(self) -> None:
         found = self.path == "/v1/models"
         self.send_response(200 if found else 404)
         self.end_headers()
         self.wfile.write(b'{"object": "list", "data": []}')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        if self.plays == "gone":
+            os._exit(139)
+        self.send_response(500 if self.plays == "mute" else 200)
+        self.end_headers()
+        self.wfile.write(b"no chat template" if self.plays == "mute" else b'{"choices": [{"message": {"content": "."}}]}')
 
     def log_message(self, *_: object) -> None:
         pass
@@ -60,6 +71,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN if plays == "stubborn" else lambda *_: os._exit(0))
     if plays in ("slow", "stubborn"):
         time.sleep(600)
+    Models.plays = plays
     ThreadingHTTPServer(("127.0.0.1", int(arguments[arguments.index("--port") + 1])), Models).serve_forever()
     return 0
 

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from prometheus_client import CollectorRegistry
 
-from expander import breaker
 from expander.breaker import LEAST_CALLS, OPEN_MOST_S, OPEN_S, WINDOW_CALLS, WINDOW_S, Breaker, Passage
 from expander.errors import LlmShut
-from expander.metrics import LlmMetrics
+from expander.metrics import BREAKER_STATES, LlmMetrics
 
 
 @dataclass
@@ -40,9 +39,7 @@ class World:
 
     def shown(self) -> str:
         """The state that the metrics tell."""
-        (state,) = [
-            each for each in breaker.BREAKER_STATES if self.registry.get_sample_value("expander_llm_breaker_state", {"state": each})
-        ]
+        (state,) = [each for each in BREAKER_STATES if self.registry.get_sample_value("expander_llm_breaker_state", {"state": each})]
         return state
 
 

@@ -153,7 +153,16 @@ def test_a_corrupt_artefact_is_compiled_again(machine: Machine) -> None:
     assert (machine.root / machine.key / "model.pt").read_bytes() == b"graph"
 
 
-@pytest.mark.parametrize(("behaviour", "told"), [("crash", "status 1"), ("slow", "not ready within 1 s"), ("fast", "nothing was written")])
+FAILED_COMPILES = {
+    "crash": "status 1",
+    "slow": "not ready within 1 s",
+    "fast": "nothing was written",
+    "mute": "answered 500 to a chat of one token; nothing was kept. Does the model have a chat template? It said: no chat template",
+    "gone": "ready and then silent",
+}
+
+
+@pytest.mark.parametrize(("behaviour", "told"), FAILED_COMPILES.items())
 def test_a_failed_compile_leaves_nothing(machine: Machine, behaviour: str, told: str) -> None:
     machine.plays(behaviour)
     status, said = machine.run("compile", "--budget-s", "1" if behaviour == "slow" else "30")

@@ -1,4 +1,4 @@
-"""Compiles an artefact: runs vLLM once until it is ready, and keeps what it wrote. Knows nothing of Kubernetes.
+"""Compiles an artefact: runs vLLM once until it has written a token, and keeps what it compiled. Knows nothing of Kubernetes.
 
 Either the whole artefact is there at the end or nothing is. The compiler crashes now and then (aws-neuron-sdk #1369): running it again is
 the caller's part, the Job's backoffLimit.
@@ -12,11 +12,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from expander.runtimes import artefacts, processes, rules
-from expander.runtimes.errors import ArtefactAbsent, ArtefactCorrupt, ArtefactMismatched, CompileBusy, CompileFailed
+from expander.runtimes import artefacts, processes, rules, served
+from expander.runtimes.errors import ArtefactAbsent, ArtefactCorrupt, ArtefactMismatched, CompileBusy, CompileFailed, ServerSilent
 from expander.runtimes.options import Options, values
 from expander.runtimes.profile import Profile
 from expander.runtimes.render import environment, render
+
+ANSWER_S = 300.0
+"""For one token of a server that says it is ready."""
 
 
 def compile_artefact(profile: Profile, options: Options, root: Path, expected: str = "", *, budget_s: float | None = None) -> int:
@@ -52,16 +55,33 @@ def compile_artefact(profile: Profile, options: Options, root: Path, expected: s
 def _run(profile: Profile, options: Options, partial: Path, budget_s: float) -> None:
     unset = (*profile.unset, "VLLM_API_KEY")  # a key would close /v1/models to the question whether it is ready
     line = processes.in_environment(render(profile, options), environment(profile, str(partial), compiling=True), unset)
+    port = int(values(profile, options)["port"])
     child = processes.start(line)
     try:
-        ready = processes.wait_ready(child, int(values(profile, options)["port"]), budget_s)
+        ready = processes.wait_ready(child, port, budget_s)
         status = child.poll()
+        if ready:
+            _require_an_answer(port, options.served_name)
     finally:
         processes.stop(child)
     if not ready:
         how = f"ended with status {status}" if status is not None else f"was not ready within {budget_s:g} s"
         raise CompileFailed(
             f"vLLM {how}; nothing was kept. Its own output, above, says why; a crash of the compiler may pass when run again"
+        )
+
+
+def _require_an_answer(port: int, model: str) -> None:
+    """Raises `CompileFailed` where what was compiled loads and does not work: no pod shall find that out."""
+    body = {"model": model, "messages": [{"role": "user", "content": "."}], "max_tokens": 1, "temperature": 0.0}
+    try:
+        status, answer = served.post(f"http://127.0.0.1:{port}/v1", "/chat/completions", body, ANSWER_S)
+    except ServerSilent as error:
+        raise CompileFailed(f"vLLM was ready and then silent; nothing was kept. {error}") from error
+    if status != 200:
+        raise CompileFailed(
+            f"vLLM was ready and answered {status} to a chat of one token; nothing was kept. Does the model have a chat template?"
+            f" It said: {answer[:300].decode(errors='replace')}"
         )
 
 
