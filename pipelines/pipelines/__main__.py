@@ -21,6 +21,10 @@ from pipelines.importer import ImportIncomplete
 from pipelines.move_catalogue import MoveIncomplete, Retriever, RetrieverRefused
 from pipelines.plan import command as plan
 from pipelines.plan.facts import PlanRefused
+from pipelines.precompute import command as precompute
+from pipelines.precompute.command import PrecomputeIncomplete
+from pipelines.precompute.head import HeadUnusable
+from pipelines.precompute.job import PrecomputeRefused
 from pipelines.readiness import NotReady
 from pipelines.suite import SuiteFailed
 from pipelines.sweep import command as sweep
@@ -58,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser("enrich", help="have an LLM write tags and a description of each item; goes on where it was cut off")
     )
     distil.add_options(commands.add_parser("distil", help="train the encoder's small T5 on generated texts; needs torch and transformers"))
+    precompute.add_options(commands.add_parser("precompute", help="have the LLM expand the most frequent interests ahead of traffic"))
     sweep.add_options(commands.add_parser("sweep", help="measure LLM endpoints by size, load and prompt length: latency beside cost"))
     plan.add_options(commands.add_parser("plan", help="what a load needs on EKS and what that costs; asks no cloud"))
     return parser
@@ -75,10 +80,13 @@ def main() -> None:
         EmbedFailed,
         EnrichFailed,
         EvaluateRefused,
+        HeadUnusable,
         ImportIncomplete,
         MoveIncomplete,
         NotReady,
         PlanRefused,
+        PrecomputeIncomplete,
+        PrecomputeRefused,
         RetrieverRefused,
         SourceMissing,
         SuiteFailed,
@@ -104,6 +112,8 @@ def _run(chosen: argparse.Namespace) -> None:
             print(f"Arrived: {move_catalogue.run(source, target, chosen.kind)}")
     elif chosen.job == "embed":
         embed.run(chosen)
+    elif chosen.job == "precompute":
+        precompute.run(chosen)
     elif chosen.job == "enrich":
         enrich.run(chosen)
     elif chosen.job == "distil":
