@@ -62,7 +62,6 @@ async def show_backend(request: Request) -> ExpanderIdentity:
         profile=request.app.state.profile,
         prompt_version=proposer.prompt_version,
         enrichment_version=request.app.state.enricher.prompt_version,
-        enrichment_version=request.app.state.enricher.prompt_version,
         structured_output=StructuredOutput.model_validate(proposer.llm.structured, from_attributes=True),
     )
 
