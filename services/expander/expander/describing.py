@@ -84,12 +84,11 @@ class _Known:
             *(name[:MOST_TITLE] for kind in ("authors", "author") for name in item.words(kind)[:MOST_CANDIDATES]),
         ]
         title = legible(item.title[:MOST_TITLE])
-        at = takes_over(title)
         return cls(
             frozenset(normalised(name) for name in names),
             frozenset(frozenset(folded(name)) for name in names),
             frozenset(word for name in names for word in folded(name)),
-            frozenset(folded(title[at:]) if at is not None else ()),
+            frozenset(folded(title) if takes_over(title) is not None else ()),
         )
 
     def is_name(self, tag: str) -> bool:
@@ -124,7 +123,7 @@ def _description(text: str, known: _Known) -> str | None:
         return None
     words = folded(line)
     says = len(_WORD.findall(line)) >= LEAST_DESCRIPTION_WORDS and not frozenset(words) <= known.name_words
-    to_nobody = known.orders.isdisjoint(words) and not _ADVERTISES.search(line)
+    to_nobody = known.orders.isdisjoint(words) and not _ADVERTISES.search(line) and takes_over(line) is None
     return line if says and to_nobody and not _leaks(line, LEAKING_DESCRIPTION_WORDS) else None
 
 

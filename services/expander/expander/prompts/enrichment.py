@@ -22,6 +22,7 @@ OF_A_KIND, OF_A_WORD = 8, 4
 FIRST_KINDS = ("genres", "subjects", "authors", "author", "categories", "keywords", "series")
 """Told before other attributes, which fill what room is left."""
 LINK = "://"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _TAG = re.compile(r"</?(?:p|br|b|i|u|em|strong|div|span|ul|ol|li|hr|h[1-6]|blockquote)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE)
 """What shops format descriptions with; other markup is none of a description."""
 MOST_TOKENS = 1_700
@@ -75,7 +76,7 @@ def enrichment(item: Described) -> Prompt:
 
 def _about(item: Described) -> dict[str, list[str]]:
     """Words by kind, the telling kinds first and the others by name, as many as there is room for."""
-    others = sorted(set(item.attributes) - set(FIRST_KINDS))
+    others = sorted(name for name in set(item.attributes) - set(FIRST_KINDS) if _names_a_kind(name))
     told: dict[str, list[str]] = {}
     left = ENRICHMENT.limits["about"]
     for kind in (*FIRST_KINDS, *others):
@@ -84,6 +85,10 @@ def _about(item: Described) -> dict[str, list[str]]:
         if name and words:
             told[name], left = words, spare
     return told
+
+
+def _names_a_kind(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and takes_over(name.replace("_", " ")) is None
 
 
 def _fitting(words: Sequence[str], tokens: int) -> tuple[list[str], int]:
