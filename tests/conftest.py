@@ -16,7 +16,7 @@ from servicekit.settings import NO_TELEMETRY
 
 if TYPE_CHECKING:
     from tests.postgresql import Server
-    from tests.redis import Server as RedisServer
+    from tests.redis_server import Server as RedisServer
     from tests.workers import Scheduling
 
     from pipelines.suite import Suite
@@ -118,12 +118,12 @@ def postgresql() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def own_redis() -> Iterator[RedisServer]:
     """A Redis or Valkey server of this test run; continuous integration has to have one."""
-    from tests import redis  # here, so that tests of other services need no client
+    from tests import redis_server  # here, so that tests of other services need no client
 
-    if (program := redis.program()) is None:
+    if (program := redis_server.program()) is None:
         assert os.environ.get("CI") != "true", "Redis is not installed: apt-get install -y redis-server"
         pytest.skip("Redis is not installed: apt-get install -y redis-server")
-    with redis.running(program) as server:
+    with redis_server.running(program) as server:
         yield server
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.redis import Server
+from tests.redis_server import Server
 
 from expander.backends.redis_store import RedisStore
 from expander.backends.sqlite_store import SqliteStore

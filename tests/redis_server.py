@@ -32,8 +32,8 @@ def free_port() -> int:
 class Server:
     """A server on a free port of 127.0.0.1 that writes nothing to disk: when it ends, all that it kept is gone."""
 
-    def __init__(self, program: Path, folder: Path) -> None:
-        self._program, self._folder, self.port = program, folder, free_port()
+    def __init__(self, program: Path, folder: Path, *options: str) -> None:
+        self._program, self._folder, self._options, self.port = program, folder, options, free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -47,7 +47,7 @@ class Server:
     def start(self) -> None:
         """Returns when it answers."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", "", "--appendonly", "no"]
-        command = [str(self._program), *options, "--requirepass", PASSWORD]
+        command = [str(self._program), *options, "--requirepass", PASSWORD, *self._options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + START_S
         with self.client() as client:
@@ -91,10 +91,10 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(program: Path) -> Iterator[Server]:
-    """A server that is gone when the block ends."""
+def running(program: Path, *options: str) -> Iterator[Server]:
+    """A server that is gone when the block ends; `options` as on its command line."""
     folder = Path(tempfile.mkdtemp(prefix="warmstart-redis-"))
-    server = Server(program, folder)
+    server = Server(program, folder, *options)
     try:
         server.start()
         yield server
