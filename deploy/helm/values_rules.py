@@ -92,7 +92,7 @@ REFINED: tuple[tuple[str, Schema], ...] = (
     ("llm.runtimeClassName", CLASS_NAME),
     ("llm.autoscaling.authentication.name", CLASS_NAME),
     ("bootstrap.source", unless({"pattern": "^(sample|/artefacts/.+)$"}, "`sample`, or a folder below /artefacts with items.ndjson")),
-    ("cronJobs.refresh.schedule", unless({"pattern": r"^\S+( \S+){4}$"}, "five fields of cron, such as `17 3 * * *`; the time is UTC")),
+    ("cronJobs.*.schedule", unless({"pattern": r"^\S+( \S+){4}$"}, "five fields of cron, such as `17 3 * * *`; the time is UTC")),
     ("image.digests.*", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
     ("services.encoder.neuron.image.digest", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),
     ("llm.image.digest", {"pattern": "^(sha256:[0-9a-f]{64})?$"}),

@@ -51,6 +51,16 @@ def together(profiles: dict[str, Any]) -> list[Schema]:
             at("artefacts.existingClaim", EMPTY),
         ),
         _forbidden(
+            "redis.existingSecret is missing: what cronJobs.precompute expands would be kept by the one expander that was asked",
+            at("cronJobs.precompute.enabled", ON),
+            at("redis.existingSecret", EMPTY),
+        ),
+        _forbidden(
+            "llm.profile is missing: cronJobs.precompute asks an LLM",
+            at("cronJobs.precompute.enabled", ON),
+            at("llm.profile", EMPTY),
+        ),
+        _forbidden(
             "llm.url is missing: with llm.profile external it says where the API is",
             at("llm.profile", {"const": "external"}),
             at("llm.url", EMPTY),

@@ -75,6 +75,7 @@ def test_every_key_of_the_values_is_read_by_a_template(unchecked: helm.Chart) ->
         values_of("external"),
         values_of("neuron"),
         {"milvus": {"existingSecret": "m"}, "redis": {"existingSecret": "r"}},
+        merged(values_of("external"), {"redis": {"existingSecret": "r"}, "cronJobs": {"precompute": {"enabled": True}}}),
         merged(values_of("gpu"), {"priorityClass": {"create": False}}),
     )
     before = [outcome(unchecked, base) for base in bases]

@@ -3,6 +3,8 @@
 import pytest
 from tests.deploy.rendering import container, merged, objects, of_kind, pods, render, values_of
 
+from pipelines.__main__ import _parser as parser
+
 EXPANDER = "expander"
 SECRET = {"existingSecret": "expansions"}
 
@@ -37,6 +39,21 @@ def test_with_an_llm_the_expander_asks_the_encoder_which_topics_mean_the_same(ca
     assert ("EXPANDER_ENCODER_URL" in str(of_kind(found, "ConfigMap"))) is asks
     callers = of_kind(found, "NetworkPolicy")["encoder"]["spec"]["ingress"][0]["from"]
     assert any("expander" in str(peer) for peer in callers) is asks
+
+
+def test_topics_are_made_ahead_of_traffic_by_a_job_that_reaches_gateway_and_expander() -> None:
+    values = merged(values_of("external"), {"redis": SECRET, "cronJobs": {"precompute": {"enabled": True, "schedule": "5 4 * * *"}}})
+    found = render(values)
+    job = of_kind(found, "CronJob")["precompute"]["spec"]
+    only = job["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    assert job["schedule"] == "5 4 * * *"
+    assert only["command"] == ["python", "-m", "pipelines", "precompute"]
+    assert only["args"] == ["--gateway=http://warmstart-gateway:8000", "--expander=http://warmstart-expander:8002"]
+    assert parser().parse_args([*only["command"][3:], *only["args"]]).expander == "http://warmstart-expander:8002"
+    policies = of_kind(found, "NetworkPolicy")
+    assert "precompute" in str(policies["expander"]["spec"]["ingress"])
+    assert [rule["ports"][0]["port"] for rule in policies["precompute"]["spec"]["egress"]] == [8000, 8002, 53]
+    assert "precompute" not in str(objects("external"))
 
 
 def test_limits_and_prices_are_written_in_values_as_in_the_settings() -> None:

@@ -175,6 +175,16 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
         "networkPolicy.metricsFrom is missing",
     ),
     ("an import from elsewhere", {"bootstrap": {"source": "s3://bucket"}}, "a folder below /artefacts with items.ndjson"),
+    (
+        "topics ahead of traffic that one expander keeps",
+        {"cronJobs": {"precompute": {"enabled": True}}, "llm": {"profile": "external", "url": "http://llm/v1", "model": {"name": "m"}}},
+        "redis.existingSecret is missing",
+    ),
+    (
+        "topics ahead of traffic without an LLM",
+        {"cronJobs": {"precompute": {"enabled": True}}, "redis": {"existingSecret": "r"}},
+        "llm.profile is missing",
+    ),
     ("a schedule that is none", {"cronJobs": {"refresh": {"schedule": "nightly"}}}, "five fields of cron"),
 )
 

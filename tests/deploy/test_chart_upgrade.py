@@ -33,7 +33,7 @@ def test_the_values_of_the_previous_release_render_and_change_nothing_that_can_n
 
 def test_the_previous_values_use_every_section() -> None:
     known = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert set(PREVIOUS) >= set(known) - {"fullnameOverride", "httpRoute", "pipelines", "objectStorage", "milvus"}
+    assert set(PREVIOUS) >= set(known) - {"fullnameOverride", "httpRoute", "pipelines", "objectStorage", "milvus", "redis"}
 
 
 @pytest.mark.parametrize(
