@@ -39,6 +39,7 @@ _OPEN = re.compile(r"\([^()]*\)")
 _MIXED = re.compile(
     "[A-Za-z\u00c0-\u024f][\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u13a0-\u13ff]|[\u0370-\u03ff\u0400-\u052f\u0530-\u058f\u13a0-\u13ff][A-Za-z\u00c0-\u024f]"
 )
+_QUOTED = re.compile(r'(?<![^\s(])"([^"\s][^"]*)"(?=[\s.,;!?)]|$)')
 _YEAR = re.compile(r"(?<![\d+-])(?:1\d{3}|20\d\d)(?:s|\s?[-\u2013]\s?(?:1\d{3}|20\d\d|\d\d)(?!\d))?(?![\d-])")
 _PHONE = re.compile(r"\d{5}|\d{3}[-. ]\d{4}|\+\d")
 _MOST_DIGITS = 6
@@ -58,10 +59,10 @@ def topic(text: str) -> str | None:
 
 
 def line(text: str, longest: int) -> str | None:
-    """One line of prose of 2 to `longest` characters, in NFKC; None when it is not, or holds what nothing accepted may hold."""
+    """One line of prose of 2 to `longest` characters, in NFKC, with typographic quotes; None when it is none, or holds what nothing may."""
     if len(text) > 8 * longest or _CONTROL.search(text):
         return None
-    told = _plain(text)
+    told = _QUOTED.sub("\u201c\\1\u201d", _plain(text).replace("...", "\u2026").replace("--", "\u2013"))
     parts = re.split(r"(?<=[.!?;:])\s+", told)
     readable = 2 <= len(told) <= longest and _readable(told, _LINE_MARKS)
     return told if readable and not any(speaks(part) for part in parts) else None

@@ -74,8 +74,8 @@ _OF_A_PROMPT = (
     r"\b(?:click|tap)\s+(?:here|(?:on\s+)?(?:this|the)\s+link)\b|\bfree\s+(?:money|bitcoin|iphone|gift\s+cards?)\b",
     r"\b(?:buy|order|act|call|sign\s+up)\s+now\b",
     r"\b(?:drop|alter|truncate)\s+(?:table|database|schema)\b|\bselect\s+(?:\*|\w+(?:\s*,\s*\w+)*)\s+from\b|\bdelete\s+from\b|\binsert\s+into\b",
-    r"\bunion\s+select\b|\bsudo\b|\brm\s+-?rf\b|\b(?:curl|wget|chmod)\s+\w|\bimport\s+(?:os|sys|re|json|subprocess|socket|requests)\b|\bos\s+system\b",
-    r"\b(?:alert|eval|exec|print|push)\s?\(|\bjavascript\s?:|\bdata\s?:\s?(?:text|image|application)/",
+    r"\bunion\s+select\b|\bsudo\b|\brm\s+-?rf\b|\b(?:curl|wget)\s+(?:-|http|\w+\.)|\bchmod\s+\d|\bimport\s+(?:os|sys|re|json|subprocess|socket|requests)\b|\bos\s+system\b",
+    r"\b(?:alert|eval|exec|print|push)\(|\bjavascript\s?:|\bdata\s?:\s?(?:text|image|application)/",
     r"\b(?:im_start|im_end|im_sep|eot_id|start_header_id|end_header_id|endoftext|(?:start|end)_of_turn|begin_of_text|tool_calls?)\b",
     r"\b(?:system|assistant)\s?[:\uff1a](?=\s|$)",
 )
@@ -91,10 +91,11 @@ _OF_OTHER_LANGUAGES = (
     r"\bcliquez\b|\bklicken?\s+sie\b|\bhaz\s+clic\b|\bclique\s+aqui\b|点击|クリックし|нажми|перейди|انقر",
 )
 _OF_A_TAKEOVER = (
-    r"\b(?:ignore|disregard|forget|override|bypass)\s+(?:all|any|every\w*|the|your|my|this|these|those|that|previous|prior|above|what|earlier|safety)\b",
+    r"\b(?:ignore|disregard|forget|override|bypass)\s+(?:all|any|every\w*|your|my|this|these|those|previous|prior|above|what|earlier|safety)\b",
+    r"\b(?:ignore|disregard|forget|override|bypass)\s+the\s+(?:above|previous|prior|rules?|instructions?|prompts?|system|others?|rest|data|text|user)\b",
     r"(?:^|[\n\"'>\])]|\#\s?)\s*(?:system|assistant|user|human|developer|instructions?|response)\s?[:\uff1a]",
-    r"<\W?[a-z_|]+|\[/?(?:inst|system|assistant|user)\b|<<sys>>|\#\#\#\s*\w+|`|[{\[]\s*\\?[\"'\u201c]|\btopics?[\"']?\s*[:=\]]|\]\s*\(\s*\w|[{\[]{3}",
-    r"\\u00[0-9a-f]{2}|&(?:lt|gt|quot|amp|\#\w+);|[{$]\{|\{%|[\u2039\u27e8]/",
+    r"<\W?[a-z_|]+|\[/?(?:inst|system|assistant|user)\b|<<sys>>|\#\#\#\s*\w+|`[^`]+`|```|[{\[]\s*\\?[\"'\u201c]|\btopics?[\"']?\s*[:=\]]|\]\(\s*\S|[{\[]{3}",
+    r"\\u00[2-7][0-9a-f]|&(?:lt|gt|quot|amp|\#\w+);|[{$]\{|\{%|[\u2039\u27e8]/",
     r"https?:|\bwww\.|\S@\S+\.\w|\b[\w-]+\.(?:com|net|org|io|example|ru|xyz|info|biz|co|onion|test|invalid)\b",
     r"\b(?:answer|respond|reply)\s+(?:only|exactly|with)\b",
     r"\b(?:output|print|return|say|write|repeat|echo)\s+(?:only|exactly|the\s+(?:words?|text|string|following|above|topics?)|your|this)\b",

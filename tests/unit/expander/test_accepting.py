@@ -92,6 +92,10 @@ def test_a_description_passes(text: str) -> None:
     assert accepting.line(text, 200) == text
 
 
+def test_quotes_and_dots_of_a_typewriter_become_those_of_a_printer() -> None:
+    assert accepting.line('The "lost" city -- and then...', 200) == "The \u201clost\u201d city \u2013 and then\u2026"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -103,7 +107,8 @@ def test_a_description_passes(text: str) -> None:
         "A",
         "",
         "A tale\u202e of woe",
-        'He said "go".',
+        'Its "tags": none',
+        'The "last',
         "Call 555-0199 to order.",
         "See evil.example for more",
     ],
