@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replay", metavar="STUDY", help=f"measure nothing, report published figures: {', '.join(replay.STUDIES)}")
     parser.add_argument("--profile", help="start servers here, one after the other, by this runtime profile")
     parser.add_argument("--model-path", type=Path, help="with --profile: the model's folder")
-    parser.add_argument("--tensor-parallel", type=_counts, default=[1], metavar="N,...", help="with --profile: sizes to serve with")
+    parser.add_argument("--tensor-parallel", type=_counts, metavar="N,...", help="with --profile: sizes to serve with; 1 by default")
     parser.add_argument("--serve-args", default="", metavar="TEXT", help="with --profile: further options of `expander.runtimes serve`")
     parser.add_argument("--instance", help="with --profile: the EC2 type it runs on, for the price")
     parser.add_argument("--start-s", type=float, default=1_800.0, help="with --profile: seconds until a server must be ready")
@@ -53,6 +53,7 @@ def run(chosen: argparse.Namespace) -> None:
     """Measures or replays, and writes the report; raises `SweepFailed`."""
     if not chosen.no_plots:
         plots.check()
+    _check(chosen)
     results = replay.replayed(chosen.replay) if chosen.replay else _measured(chosen)
     write(results, chosen.out, drawn=not chosen.no_plots)
     print(f"{chosen.out / 'sweep.md'}: {len(results.cells)} cells")
@@ -66,6 +67,18 @@ def write(results: Results, folder: Path, *, drawn: bool) -> None:
     names = plots.draw(panels(results.cells), results.unit, folder) if drawn else []
     (folder / "sweep.json").write_text(json.dumps(report.document(results), indent=2) + "\n")
     (folder / "sweep.md").write_text(report.markdown(results, names))
+
+
+def _check(chosen: argparse.Namespace) -> None:
+    """Raises `SweepRefused` for options that would be ignored."""
+    if chosen.replay and (chosen.endpoint or chosen.endpoints or chosen.profile):
+        raise SweepRefused(f"--replay {chosen.replay} measures nothing: leave out the endpoints and --profile, or it.")
+    if chosen.profile is None:
+        for name in ("model_path", "tensor_parallel", "serve_args", "instance"):
+            if value := getattr(chosen, name):
+                raise SweepRefused(f"--{name.replace('_', '-')} {value} needs --profile: it tells how a server is started here.")
+    elif chosen.model_path is None:
+        raise SweepRefused(f"--profile {chosen.profile} needs --model-path: the folder of the model to serve.")
 
 
 def _measured(chosen: argparse.Namespace) -> Results:
@@ -95,15 +108,9 @@ def _measured(chosen: argparse.Namespace) -> Results:
 
 def _served(chosen: argparse.Namespace) -> Sequence[serving.Server]:
     if chosen.profile is None:
-        if chosen.model_path is not None:
-            raise SweepRefused(f"--model-path {chosen.model_path} needs --profile: by which runtime profile is it served?")
         return ()
-    if chosen.model_path is None:
-        raise SweepRefused(f"--profile {chosen.profile} needs --model-path: the folder of the model to serve.")
-    logs = chosen.out / "logs"
-    return serving.servers(
-        chosen.profile, chosen.model_path, chosen.tensor_parallel, chosen.serve_args, chosen.instance, logs=logs, start_s=chosen.start_s
-    )
+    sizes, logs = chosen.tensor_parallel or [1], chosen.out / "logs"
+    return serving.servers(chosen.profile, chosen.model_path, sizes, chosen.serve_args, chosen.instance, logs=logs, start_s=chosen.start_s)
 
 
 def _with_server(server: serving.Server, loads: Sequence[Load], pace: Pace, journal: Journal, taken: Taken) -> None:

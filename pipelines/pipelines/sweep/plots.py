@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LATENCY, COST = "latency.svg", "cost.svg"
 COLUMNS = 3
+MARGIN = 0.2
 COLOURS = {"p50": "#0072b2", "p95": "#e69f00", "p99": "#d55e00", "core": "#009e73", "usd": "#cc79a7"}
 """Told apart by people who see few colours (Okabe and Ito, 2008)."""
 
@@ -100,6 +101,7 @@ def _money(axes: "Axes", panel: Panel, unit: str) -> None:
     other = axes.twinx()
     other.plot([x for x, _ in priced], [usd for _, usd in priced], color=COLOURS["usd"], marker="s", linestyle="--", label="USD")
     other.set_ylabel(f"USD per 1,000 {unit}{'es' if unit.endswith('ch') else 's'} (dashed)", color=COLOURS["usd"])
+    other.margins(x=MARGIN, y=0.2)
     other.set_ylim(bottom=0)
     other.grid(visible=False)
 
@@ -114,7 +116,7 @@ def _dress(axes: "Axes", panel: Panel, y: str, title: str) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(xs, [str(x) for x in xs])
     axes.set_xticks([], minor=True)
-    axes.margins(x=0.15, y=0.2)
+    axes.margins(x=MARGIN, y=0.2)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(y)

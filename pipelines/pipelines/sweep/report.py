@@ -79,7 +79,7 @@ def _choice(panel: Panel) -> dict[str, Any]:
 def _chosen(panel: Panel, unit: str) -> str:
     fast, cheap = panel.fastest, panel.cheapest
     near = f" (not told apart from {', '.join(str(at.x) for at in panel.as_fast)})" if panel.as_fast else ""
-    lead = f"- {panel.title}: fastest at {panel.x} {fast.x}{near}, p50 {fast.ms:,.0f} ms for {_priced(fast)} a {unit}"
+    lead = f"- {panel.title}: fastest at {panel.at(fast)}{near}, p50 {fast.ms:,.0f} ms for {_priced(fast)} a {unit}"
     if fast is cheap:
         return f"{lead}, which is the cheapest too."
     gained, paid = cheap.ms / fast.ms, fast.core_seconds / cheap.core_seconds

@@ -60,6 +60,10 @@ class Panel:
     core: str
     points: tuple[Point, ...]
 
+    def at(self, point: Point) -> str:
+        """What the point stands for, in words."""
+        return f"{SIZE} {point.x}" if self.x == SIZE else f"{point.x} {CALLERS}"
+
     @property
     def fastest(self) -> Point:
         """The lowest p50; of equal ones the one with fewer core-seconds."""

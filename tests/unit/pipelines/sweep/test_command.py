@@ -130,6 +130,9 @@ def test_the_time_to_the_first_token_is_reported_where_asked_for(tmp_path: Path)
     [
         ((), r"Nothing to measure: give --endpoint"),
         (("--model-path", "/m"), r"--model-path /m needs --profile"),
+        (("--instance", "m7i.xlarge"), r"--instance m7i.xlarge needs --profile"),
+        (("--tensor-parallel", "2"), r"--tensor-parallel \[2\] needs --profile"),
+        (("--replay", "aws-2025", "--endpoint", "url=http://h/v1"), r"--replay aws-2025 measures nothing"),
         (("--profile", "cpu"), r"--profile cpu needs --model-path"),
         (("--profile", "abacus", "--model-path", "/m"), r"--profile abacus starts no server. Known: trn1-sdk2.28"),
         (("--profile", "external", "--model-path", "/m"), r"--profile external starts no server"),
