@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,8 @@ class Section:
     title: str
     note: str
     rows: list[Row] = field(default_factory=list)
+    compared: tuple[tuple[str, str], ...] = ()
+    """Pairs of methods whose difference is told besides that to the best other one."""
 
     def add(self, name: str, rankings: Sequence[Sequence[str]], targets: Sequence[frozenset[str]], catalogue_size: int) -> None:
         """Measures one method; `rankings[u]` and `targets[u]` belong to the same user in every row of a section."""
@@ -39,9 +42,13 @@ class Section:
 
     def difference(self, ours: str, control: str) -> tuple[str, Estimate]:
         """The best row other than `ours` and `control`, and the paired interval of ours minus it."""
-        by_name = {row.name: row for row in self.rows}
         rival = max((row for row in self.rows if row.name not in (ours, control)), key=lambda row: row.recalls.mean())
-        return rival.name, metrics.paired_difference(by_name[ours].recalls, rival.recalls)
+        return rival.name, self.between(ours, rival.name)
+
+    def between(self, one: str, other: str) -> Estimate:
+        """The paired interval of one method's recall@20 minus another's."""
+        by_name = {row.name: row for row in self.rows}
+        return metrics.paired_difference(by_name[one].recalls, by_name[other].recalls)
 
 
 def _interval(estimate: Estimate) -> str:
@@ -55,18 +62,19 @@ def _section(section: Section, ours: str, control: str) -> list[str]:
         figures = f"{_interval(metrics.estimate(row.recalls))} | {_interval(metrics.estimate(row.ndcgs))} | {row.coverage:.3f}"
         lines.append(f"| {name} | {figures} |")
     rival, gap = section.difference(ours, control)
-    return [
-        *lines,
-        "",
-        f"{ours} minus the best other row ({rival}), recall@20, paired: {gap.mean:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}).",
-        "",
-    ]
+    lines += ["", f"{ours} minus the best other row ({rival}), recall@20, paired: {_gap(gap)}."]
+    for one, other in section.compared:
+        lines += ["", f"{one} minus {other}, recall@20, paired: {_gap(section.between(one, other))}."]
+    return [*lines, ""]
 
 
-def markdown(sections: Sequence[Section], facts: Mapping[str, str], ladder: Mapping[str, object], ours: str, control: str) -> str:
+def _gap(estimate: Estimate) -> str:
+    return f"{estimate.mean:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
+
+
+def markdown(sections: Sequence[Section], facts: Mapping[str, str], ladder: Mapping[str, Any], ours: str, control: str) -> str:
     """The whole of docs/quality.md."""
     steps = ladder["steps"]
-    assert isinstance(steps, list)
     lines = [
         "# Quality, measured",
         "",
@@ -91,4 +99,20 @@ def markdown(sections: Sequence[Section], facts: Mapping[str, str], ladder: Mapp
         weights = ", ".join(f"{source} {weight:g}" for source, weight in step["weights"].items())
         measured = "{recall_at_20:.4f} ({cases} cases)".format(**step["measured"]) if "measured" in step else "-"
         lines.append(f"| {step['touched']} | {'yes' if step['interest'] else 'no'} | {weights} | {measured} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_weighed(ladder)]) + "\n"
+
+
+def _weighed(ladder: Mapping[str, Any]) -> list[str]:
+    """How the share of an interest beside its topics was chosen; nothing for a ladder that does not tell."""
+    if not (tried := ladder.get("provenance", {}).get("interest_weights")):
+        return []
+    return [
+        "",
+        f"A stated interest keeps {ladder['interest_weight']:g} of the content query, its topics share the rest. Of the shares that cost",
+        "an interest in the catalogue's words nothing it is the one with the best recall in a reader's words, on tuning users. With 1",
+        "topics have no part in the search.",
+        "",
+        "| the interest keeps | recall@20 in the catalogue's words | in a reader's words |",
+        "|---|---|---|",
+        *(f"| {weight} | {catalogue:.4f} | {reader:.4f} |" for weight, (catalogue, reader) in tried.items()),
+    ]

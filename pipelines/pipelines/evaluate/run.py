@@ -17,6 +17,7 @@ from pipelines.bootstrap import EVENT_CHUNK, ITEM_CHUNK
 from pipelines.evaluate import baselines, datasets, ladder, recalls
 from pipelines.evaluate.chosen import LADDER, Chosen
 from pipelines.evaluate.datasets import HeldOut, fraction
+from pipelines.evaluate.interests import Interests, Stated
 from pipelines.evaluate.report import K, Section, markdown
 from pipelines.evaluate.served import Served
 from pipelines.interactions import Interactions
@@ -24,6 +25,7 @@ from pipelines.suite import Suite
 
 DATA = Path("../shared/data/goodbooks-coldstart")
 OURS, CONTROL = "Warmstart, fused as served", "shuffled control (another user's evidence)"
+BARE, OTHERS = "fused without topics", "fused with another interest's topics"
 MOST_LIKED = 200
 COLD_USERS = 4_000
 
@@ -46,9 +48,10 @@ def prepare(api: Api, suite: Suite, data: HeldOut) -> None:
 class Measurement:
     """The reported half: every method's rankings for the same users."""
 
-    def __init__(self, served: Served, data: HeldOut, users: Mapping[str, Sequence[str]]) -> None:
-        self.served, self.data, self.users = served, data, users
+    def __init__(self, served: Served, data: HeldOut, users: Mapping[str, Sequence[str]], interest_weight: float) -> None:
+        self.served, self.data, self.users, self.interest_weight = served, data, users, interest_weight
         self.items = list(sample.items())
+        self.stand_in = Interests({item["id"]: item for item in self.items})
         self.position = {item["id"]: place for place, item in enumerate(self.items)}
         self.baselines = baselines.build(self.items, Interactions.from_events(data.events()))
 
@@ -105,22 +108,42 @@ class Measurement:
 
     def interests(self) -> Section:
         """Cold users of whom nothing is known but a stated interest; targets are the books they asked for."""
-        stand_in = ladder.Interests({item["id"]: item for item in self.items})
-        stated = [found for items in self.users.values() if (found := stand_in.stated(items))]
-        note = f"{len(stated):,} users who state one rare genre of theirs in words; targets are their held-out books of that genre."
-        section = Section("A stated interest, no seeds", note)
-        targets = [wanted for _, wanted in stated]
-        texts = [interest for interest, _ in stated]
-        popular = self._offline("popularity")
-        section.add("popularity", [popular(())] * len(texts), targets, len(self.items))
-        for name, weight in (("interest alone, without topics", 1.0), ("content source alone", ladder.INTEREST_WEIGHT)):
-            rankings = [self.served.alone("content", K, queries=self.served.queries(text, weight)) for text in texts]
-            section.add(name, rankings, targets, len(self.items))
-        stated_alone = [[text] for text in texts]
-        section.add(OURS, ranked(lambda said: self.served.fused(K, interests=said), stated_alone), targets, len(self.items))
-        shifted = stated_alone[1:] + stated_alone[:1]
-        section.add(CONTROL, ranked(lambda said: self.served.fused(K, interests=said), shifted), targets, len(self.items))
+        told = "{:,} users who state one rare genre of theirs in the catalogue's words; targets are their held-out books of that genre."
+        return self._interests("A stated interest, no seeds", told, self.stand_in.stated)
+
+    def interests_said(self) -> Section:
+        """The same in the words of a reader."""
+        told = (
+            "{:,} users who say the same in a sentence of their own, which does not use the catalogue's word for it"
+            " (`pipelines/evaluate/said.tsv`, one sentence for each genre); the same targets."
+        )
+        return self._interests("A stated interest in a reader's words, no seeds", told, self.stand_in.said)
+
+    def _interests(self, title: str, note: str, way: Callable[[Sequence[str]], Stated | None]) -> Section:
+        stated = [found for items in self.users.values() if (found := way(items))]
+        section = Section(title, note.format(len(stated)))
+        targets, texts = [wanted for _, wanted in stated], [(text,) for text, _ in stated]
+        others = self._topics_of_others(sorted({text for text, _ in stated}))
+        popular, size = self._offline("popularity"), len(self.items)
+        section.add("popularity", [popular(())] * len(texts), targets, size)
+
+        def content(weight: float) -> Rank:
+            return lambda said: self.served.alone("content", K, queries=self.served.queries(said[0], weight))
+
+        section.add("interest alone, without topics", ranked(content(1.0), texts), targets, size)
+        section.add("content source alone", ranked(content(self.interest_weight), texts), targets, size)
+        section.add(BARE, ranked(lambda said: self.served.fused(K, interests=said, topics=()), texts), targets, size)
+        section.add(OURS, ranked(lambda said: self.served.fused(K, interests=said), texts), targets, size)
+        section.add(OTHERS, ranked(lambda said: self.served.fused(K, interests=said, topics=others[said[0]]), texts), targets, size)
+        section.add(CONTROL, ranked(lambda said: self.served.fused(K, interests=said), texts[1:] + texts[:1]), targets, size)
+        section.compared = ((OURS, BARE), (OURS, OTHERS))
         return section
+
+    def _topics_of_others(self, texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """For each interest that gets topics as many of the next interest that has them; none for one that gets none."""
+        having = [text for text in texts if self.served.topics(text)]
+        following = dict(zip(having, having[1:] + having[:1], strict=True))
+        return {text: self.served.topics(following[text]) if text in following else () for text in texts}
 
 
 def _facts(data: HeldOut, digest: str, tuning: int, reported: int) -> dict[str, str]:
@@ -157,7 +180,7 @@ def run(chosen: Chosen) -> None:
         facts |= _facts(data, ladder.write(weights, chosen.ladder), len(tuning), len(reported))
         with suite.killed("gateway"):
             print("Restarting the gateway with the new ladder ...")
-        sections = measured(Measurement(served, data, reported))
+        sections = measured(Measurement(served, data, reported, weights["interest_weight"]))
     page = markdown(sections, facts, weights, OURS, CONTROL)
     if chosen.out:
         ours = recalls.write(sections, chosen.out)
@@ -173,6 +196,7 @@ def measured(measurement: Measurement) -> list[Section]:
     for title, measure in (
         *((f"{count} seeds", lambda count=count: measurement.seeds(count)) for count in (0, 1, 3)),
         ("stated interest", measurement.interests),
+        ("stated interest in a reader's words", measurement.interests_said),
         ("strictly cold items", measurement.cold_items),
     ):
         print(f"Measuring: {title}")

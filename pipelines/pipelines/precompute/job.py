@@ -79,7 +79,7 @@ class Precompute:
                     raise PrecomputeRefused(f"{self._url} expanded nothing for {self._patience_s:g} s; {told}")
                 waiting = again
                 if waiting:
-                    self._sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**paused, max(0.0, ends - now)))
+                    self._sleep(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(paused, 10), max(0.0, ends - now)))
                     paused += 1
         return outcome
 
