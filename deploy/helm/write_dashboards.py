@@ -1,87 +1,26 @@
 """Writes the Grafana dashboards of the chart: which panels there are and how they lie. Knows nothing of where metrics come from."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from panels import PUBLIC, Panel, graph, of, pods, quantile, quantiles, rate, share, traffic
+from panels_expander import EXPANDER
 
 FOLDER = Path(__file__).parent / "warmstart" / "dashboards"
 SCHEMA_VERSION = 39
 """That of Grafana 11; later ones migrate it when they load it."""
 COLUMNS, WIDTH, HEIGHT = 3, 8, 7
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-PUBLIC = 'route=~"/v1/.+|unmatched"'
 FAILED = f'{PUBLIC}, status=~"5..|429"'
 ASKED = 'route="/v1/recommendations"'
 ANSWERED = 'route=~"/v1/recommendations|/v1/items/{item_id}/similar", status="200"'
 OBJECTIVE = "99 % within 500 ms is the objective."
-EVERY_NODE = "Of neuron-monitor, for every Neuron node of the cluster."
-JOBS = {"retriever": 'job=~"$release-retriever(-reader)?"'}
-"""Of components whose read replicas are another job."""
 FREE = '{namespace="$namespace", persistentvolumeclaim=~"(.+-)?$release-.+"}'
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One graph: title, Grafana's name of the unit, and per line the expression and its legend."""
-
-    title: str
-    unit: str
-    lines: tuple[tuple[str, str], ...]
-    says: str
-
-
-def graph(title: str, unit: str, *lines: tuple[str, str], says: str = "") -> Panel:
-    return Panel(title, unit, lines, says)
-
-
-def of(component: str, more: str = "") -> str:
-    """The matchers of one component of the chosen release."""
-    job = JOBS.get(component, f'job="$release-{component}"')
-    return f'{{namespace="$namespace", {job}{more and ", " + more}}}'
-
-
-def rate(metric: str, component: str, by: str = "", more: str = "") -> str:
-    return f"sum{by and f' by ({by})'} (rate({metric}{of(component, more)}[$__rate_interval]))"
-
-
-def share(part: str, whole: str) -> str:
-    """Each series of `part` over the one of `whole`."""
-    return f"{part} / on () group_left () {whole}"
-
-
-def quantile(at: float, metric: str, component: str, by: str = "", more: str = "") -> str:
-    return f"histogram_quantile({at}, {rate(metric + '_bucket', component, f'{by}, le' if by else 'le', more)})"
-
-
-def quantiles(metric: str, component: str, more: str = "") -> tuple[tuple[str, str], ...]:
-    return tuple((quantile(at, metric, component, more=more), f"p{at * 100:.0f}") for at in (0.5, 0.95, 0.99))
-
-
-def traffic(service: str, route: str) -> tuple[Panel, ...]:
-    """What a service is asked and how fast it answers on its main route."""
-    return (
-        graph("Requests", "reqps", (rate(f"{service}_requests_total", service, "route, status", PUBLIC), "{{route}} {{status}}")),
-        graph("Latency", "s", *quantiles(f"{service}_request_duration_seconds", service, f'route="{route}"'), says=f"Of {route}."),
-    )
-
-
-def pods(service: str) -> tuple[Panel, ...]:
-    """What the pods of a service are busy with, refuse, and use."""
-    cpu = f"sum by (pod) (rate(process_cpu_seconds_total{of(service)}[$__rate_interval]))"
-    return (
-        graph("In flight", "short", (f"sum by (pod) ({service}_requests_in_flight{of(service)})", "{{pod}}")),
-        graph("Refused at admission", "reqps", (rate(f"{service}_requests_overloaded_total", service), "429")),
-        graph("CPU", "short", (cpu, "{{pod}}"), says="CPUs in use per pod."),
-        graph(
-            "Memory", "bytes", (f"sum by (pod) (process_resident_memory_bytes{of(service)})", "{{pod}}"), says="Resident memory per pod."
-        ),
-    )
 
 
 GATEWAY_ANSWERS = rate("gateway_requests_total", "gateway", more=ANSWERED)
 GATEWAY_REQUESTS = rate("gateway_requests_total", "gateway", more=PUBLIC)
-EXPANSIONS = rate("expander_expansions_total", "expander")
 
 OVERVIEW = (
     graph("Requests", "reqps", (rate("gateway_requests_total", "gateway", "route", PUBLIC), "{{route}}")),
@@ -116,96 +55,6 @@ OVERVIEW = (
     graph("Events stored", "reqps", (rate("gateway_events_stored_total", "gateway"), "events")),
     graph("Rows imported", "reqps", (rate("gateway_import_rows_total", "gateway", "kind, status"), "{{kind}} {{status}}")),
     *pods("gateway"),
-)
-EXPANDER = (
-    *traffic("expander", "/v1/expand"),
-    graph("Expansions", "reqps", (rate("expander_expansions_total", "expander", "source, outcome"), "{{source}} {{outcome}}")),
-    graph(
-        "Looked up in the cache",
-        "percentunit",
-        (
-            share(rate("expander_cache_lookups_total", "expander", "tier, found"), rate("expander_cache_lookups_total", "expander")),
-            "{{tier}} {{found}}",
-        ),
-    ),
-    graph(
-        "What the store of expansions does not do",
-        "reqps",
-        (rate("expander_cache_store_failures_total", "expander", "operation, reason"), "{{operation}} {{reason}}"),
-    ),
-    graph(
-        "Calls to the LLM",
-        "reqps",
-        (rate("expander_llm_calls_total", "expander", "outcome"), "{{outcome}}"),
-        (rate("expander_llm_unsent_total", "expander", "reason"), "not sent: {{reason}}"),
-    ),
-    graph("Time of a call", "s", *quantiles("expander_llm_seconds", "expander")),
-    graph(
-        "What was found in answers",
-        "reqps",
-        (rate("expander_llm_readings_total", "expander", "cause"), "{{cause}}"),
-        (rate("expander_empty_expansions_total", "expander"), "no topics from anybody"),
-    ),
-    graph(
-        "At the LLM, and waiting",
-        "short",
-        (f"sum by (pod) (expander_llm_permits_in_use{of('expander')})", "asked {{pod}}"),
-        (f"sum by (pod, lane) (expander_llm_queue_waiting{of('expander')})", "waiting {{lane}} {{pod}}"),
-    ),
-    graph(
-        "Breaker",
-        "short",
-        (f"sum by (state) (expander_llm_breaker_state{of('expander')})", "{{state}}"),
-        says="Pods whose breaker is in each state; open leaves the LLM alone for seconds at a time.",
-    ),
-    graph(
-        "Topics by what the catalogue calls them",
-        "percentunit",
-        (share(rate("expander_topics_total", "expander", "grounding"), rate("expander_topics_total", "expander")), "{{grounding}}"),
-        says="Of new expansions. Much off_catalogue: the LLM talks past the catalogue.",
-    ),
-    graph(
-        "Cost per 1,000 expansions",
-        "short",
-        (f"1000 * {rate('expander_llm_cost_total', 'expander')} / {rate('expander_llm_answers_total', 'expander')}", "asked"),
-        (f"1000 * {rate('expander_llm_cost_total', 'expander')} / {EXPANSIONS}", "answered, with what was kept"),
-        says="In the currency of llm_prices; nothing without them.",
-    ),
-    graph(
-        "Tokens a second",
-        "short",
-        (rate("expander_llm_tokens_total", "expander", "kind"), "spent {{kind}}"),
-        (rate("expander_llm_saved_tokens_total", "expander", "kind"), "saved {{kind}}"),
-        says="Saved: what kept expansions would have cost again.",
-    ),
-    graph(
-        "vLLM: requests",
-        "short",
-        (f"sum by (pod) (vllm:num_requests_running{of('llm')})", "running {{pod}}"),
-        (f"sum by (pod) (vllm:num_requests_waiting{of('llm')})", "waiting {{pod}}"),
-        says="Their sum is what the replicas scale on.",
-    ),
-    graph("vLLM: time to first token", "s", *quantiles("vllm:time_to_first_token_seconds", "llm")),
-    graph("vLLM: time in the queue", "s", *quantiles("vllm:request_queue_time_seconds", "llm")),
-    graph("vLLM: time of a request", "s", *quantiles("vllm:e2e_request_latency_seconds", "llm")),
-    graph(
-        "vLLM: tokens a second",
-        "short",
-        (rate("vllm:prompt_tokens_total", "llm"), "read"),
-        (rate("vllm:generation_tokens_total", "llm"), "written"),
-    ),
-    graph("vLLM: why answers ended", "reqps", (rate("vllm:request_success_total", "llm", "finished_reason"), "{{finished_reason}}")),
-    graph("vLLM: KV cache", "percentunit", (f"max by (pod) (vllm:kv_cache_usage_perc{of('llm')})", "{{pod}}")),
-    graph(
-        "Neuron: cores in use", "percentunit", ("avg by (instance_id) (neuroncore_utilization_ratio)", "{{instance_id}}"), says=EVERY_NODE
-    ),
-    graph(
-        "Neuron: device memory",
-        "bytes",
-        ('sum by (instance_id) (neuron_runtime_memory_used_bytes{memory_location="neuron_device"})', "{{instance_id}}"),
-        says=EVERY_NODE,
-    ),
-    *pods("expander"),
 )
 ENCODER = (
     *traffic("encoder", "/v1/embed"),

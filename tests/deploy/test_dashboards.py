@@ -1,6 +1,5 @@
 """The dashboards are those their source draws, and show only series that exist."""
 
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
@@ -11,13 +10,10 @@ import yaml
 from tests.deploy import series
 from tests.deploy.promql import named
 
+import write_dashboards
+
 HELM = Path(__file__).parents[2] / "deploy" / "helm"
 CHART = HELM / "warmstart"
-SPEC = importlib.util.spec_from_file_location("write_dashboards", HELM / "write_dashboards.py")
-assert SPEC
-assert SPEC.loader
-write_dashboards = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(write_dashboards)
 FILES = sorted((CHART / "dashboards").glob("*.json"))
 RECORDED = {
     rule["record"]: {"namespace", "job"}
