@@ -17,7 +17,8 @@ LEAST_LINES = 3
 _DECODER = json.JSONDecoder(strict=False)
 _START = re.compile(r"[{\[]")
 _THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>", re.IGNORECASE)
-_LINE = re.compile(r"^[ \t]{0,8}(?:\(?\d{1,2}[.):][ \t]|[-*+\u2022\u2023\u25cf\u25e6\u2013][ \t])[ \t]{0,8}(\S[^\n]{0,300})$", re.MULTILINE)
+_MARK = r"(?:\(?\d{1,2}[.):]|(?:[Tt]opic|[Tt]heme)[ \t]\d{1,2}[.):]|[-*+\u2022\u2023\u25cf\u25e6\u2013])"
+_LINE = re.compile(rf"^[ \t]{{0,8}}{_MARK}[ \t]{{1,8}}(\S[^\n]{{0,300}})$", re.MULTILINE)
 _BOLD = re.compile(r"(\*\*|__)(.{1,80}?)\1")
 _EXPLAINED = re.compile(r"\s[-\u2013\u2014]\s|\u2014|\s{2,}\(")
 
@@ -36,6 +37,8 @@ def values(text: str) -> Iterator[Any]:
     if isinstance(quoted := as_asked(spoken), str):
         spoken = quoted
     yield from _whole(spoken)
+    if '\\"' in spoken:
+        yield from _whole(spoken.replace('\\"', '"'))
     yield from _meant(spoken)
     if lines := _lines(spoken):
         yield lines

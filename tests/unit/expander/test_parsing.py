@@ -69,6 +69,7 @@ def test_what_was_asked_for_is_accepted_as_it_is() -> None:
         json.dumps({"topics": [f'**"{topic.title().lower()}"**.' for topic in GOOD]}),
         json.dumps({"topics": [topic.replace(" ", "_") for topic in GOOD]}),
         json.dumps(ANSWER),
+        json.dumps(ANSWER)[1:-1],
     ],
 )
 def test_good_topics_are_found_in_any_wrapping(text: str) -> None:
@@ -92,6 +93,7 @@ def test_good_topics_are_found_in_any_wrapping(text: str) -> None:
         '{"topics": ["court intrigue", "galactic empires", "military science fiction"]]}}',
         '[court intrigue; galactic empires; "military science fiction"]',
         '["court intrigue, "galactic empires", "military science fiction", "court intrigue"]',
+        "Topic 1: court intrigue\nTopic 2: galactic empires\nTopic 3: military science fiction",
         "1. court intrigue\n2. galactic empires\n3. military science fiction",
         "Here you go:\n\n- **court intrigue**: plots in palaces\n- **galactic empires** - large ones\n- *military science fiction*\n",
         "\u2022 court intrigue\n\u2022 galactic empires \u2013 large\n\u2022 military science fiction\n",
