@@ -1,5 +1,7 @@
 """Every metric of the expander. Knows nothing of what is measured."""
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from servicekit.metrics import HttpMetrics
@@ -84,7 +86,7 @@ class CacheMetrics:
         self.store_failures = Counter(
             "expander_cache_store_failures",
             "What the store did not do, by operation and reason: `unreachable`, `refused`, `unreadable` (a value that is none of ours), "
-            "`skipped` (left alone for a second after it was unreachable).",
+            "`skipped` (left alone for a second after it was unreachable), `busy` (too much at once from here).",
             ("operation", "reason"),
             registry=registry,
         )
@@ -131,3 +133,13 @@ class ExpanderMetrics(HttpMetrics):
             ("outcome",),
             registry=self.registry,
         )
+        tasks = Gauge("expander_tasks", "Tasks of the event loop: what is asked behind answers is among them.", registry=self.registry)
+        tasks.set_function(_tasks)
+
+
+def _tasks() -> int:
+    """Those that have not ended; 0 outside of an event loop."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
