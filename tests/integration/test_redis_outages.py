@@ -141,6 +141,16 @@ async def test_while_it_stays_frozen_one_request_a_second_finds_out(redis_server
             assert 1 <= own.failures("get", "unreachable") - before == slow <= 3
 
 
+@pytest.mark.timed
+async def test_a_crowd_does_not_speak_against_the_server(redis_server: Server) -> None:
+    async with opened(redis_server.url, timeout_s=0.1) as own:
+        await reached(own)
+        found = await asyncio.gather(*(own.store.get("reached") for _ in range(3_000)))
+        assert found.count(None) == own.failures("get", "busy") < 3_000
+        assert await own.store.get("reached") == ENTRY
+        assert own.failures("get", "unreachable") == own.failures("get", "skipped") == 0
+
+
 async def test_a_full_server_keeps_nothing_more_and_still_reads_and_erases(redis_server: Server) -> None:
     async with opened(redis_server.url) as own:
         await own.store.put("hers", ENTRY, "ann")

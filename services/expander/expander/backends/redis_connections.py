@@ -32,18 +32,22 @@ Value = TypeVar("Value")
 class NotAnswered(Exception):
     """The server did not do it; `reason` as `CacheMetrics.store_failures` counts it."""
 
-    def __init__(self, reason: Literal["unreachable", "refused", "skipped"], message: str) -> None:
+    def __init__(self, reason: Literal["unreachable", "refused", "skipped", "busy"], message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
 class RedisConnections:
-    """A pool of connections to the server at `url`. No request takes longer than `timeout_s` and a grace of 5 ms."""
+    """A pool of connections to the server at `url`. A request waits up to `timeout_s` for its turn, and as long for its answer.
+
+    Only what was asked and not answered speaks against the server: a crowd that waits here does not. A dead one costs `timeout_s` in all.
+    """
 
     def __init__(self, url: str, timeout_s: float, failures: Counter) -> None:
         self._redis = Redis.from_pool(_pool(url, timeout_s))
         self._timeout_s, self._failures = timeout_s, failures
         self._shut_until, self._failing = 0.0, False
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
         self._asking = set[asyncio.Future[Any]]()
 
     async def ask(self, operation: str, request: Callable[[Redis], Awaitable[Value]]) -> Value:
@@ -51,12 +55,17 @@ class RedisConnections:
 
         A request runs on when its caller is cancelled or too late, until the socket's own timeout: to cancel one may cost a connection.
         """
-        if (now := time.monotonic()) < self._shut_until:
-            self._failures.labels(operation, "skipped").inc()
-            raise NotAnswered("skipped", f"it did not answer less than {PAUSE_S:g} s ago")
+        self._check(operation)
+        await self._take_turn(operation)
+        try:
+            self._check(operation)
+        except NotAnswered:
+            self._turns.release()
+            raise
         if self._failing:
-            self._shut_until = now + PAUSE_S
+            self._shut_until = time.monotonic() + PAUSE_S
         asked = self._begun(request(self._redis))
+        asked.add_done_callback(lambda _: self._turns.release())
         if not (await asyncio.wait({asked}, timeout=self._timeout_s))[0]:
             await asyncio.wait({asked}, timeout=GRACE_S)
         if not asked.done():
@@ -68,6 +77,21 @@ class RedisConnections:
         if self._asking:
             await asyncio.wait(self._asking)
         await self._redis.aclose()
+
+    def _check(self, operation: str) -> None:
+        if time.monotonic() < self._shut_until:
+            self._failures.labels(operation, "skipped").inc()
+            raise NotAnswered("skipped", f"it did not answer less than {PAUSE_S:g} s ago")
+
+    async def _take_turn(self, operation: str) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            self._failures.labels(operation, "busy").inc()
+            raise NotAnswered(
+                "busy", f"no turn within {self._timeout_s * 1_000:.0f} ms: {MAX_CONNECTIONS} requests at once are the most"
+            ) from None
 
     def _answer(self, operation: str, asked: "asyncio.Future[Value]") -> Value:
         try:
