@@ -9,6 +9,7 @@ from tests.fakes.llm import COMPLETION_TOKENS, GOOD, PROMPT_TOKENS, FakeLlm
 from tests.unit.expander.questions import PROMPT, Asking, asking, until
 
 from expander.asking import AGAIN_TEMPERATURE
+from expander.breaker import OPEN_S
 from expander.errors import LlmInvalid, LlmLate, LlmOverBudget, LlmRefused, LlmShut, LlmUnreachable
 from expander.readings import Answered
 from expander.runtimes.table import PROFILES
@@ -91,6 +92,22 @@ async def test_a_failing_server_is_left_alone_and_asked_again_within_seconds(llm
         llm.plays(fake.lists(*GOOD))
         await asyncio.wait_for(recovered(asked), 3)
         assert asked.count("expander_llm_breaker_state", state="closed") == 1
+
+
+async def test_a_probe_that_is_cancelled_leaves_the_way_to_the_next(llm: FakeLlm) -> None:
+    llm.plays(fake.fails(500))
+    async with asking(llm) as asked:
+        assert await asked.outcomes(5) == ["refused"] * 5
+        llm.plays(fake.stalls)
+        await asyncio.sleep(OPEN_S)
+        probe = asyncio.create_task(asked.ask())
+        await until(lambda: llm.in_flight)
+        assert asked.count("expander_llm_breaker_state", state="half_open") == 1
+        probe.cancel()
+        await asyncio.wait({probe})
+        assert asked.count("expander_llm_breaker_state", state="open") == 1
+        llm.plays(fake.lists(*GOOD))
+        assert await asked.outcomes(1) == ["answered"]
 
 
 async def recovered(asked: Asking) -> None:
