@@ -28,7 +28,7 @@ class LlmLimits(BaseModel):
 
 
 class Price(BaseModel):
-    """What a model costs, in one currency: by tokens, or by the hour that it is served for."""
+    """What a model costs, in one currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
