@@ -35,12 +35,12 @@ async def counted(client: httpx2.AsyncClient, name: str, **labels: str) -> float
 
 
 async def canary_answered(client: httpx2.AsyncClient) -> str:
-    """Waits for the canary; what it found of the schema."""
+    """Waits for the canary, which takes longer and longer pauses while there is no server; what it found of the schema."""
 
     async def known() -> bool:
         return await found(client) != "unknown"
 
-    await until(known)
+    await until(known, 60)
     return await found(client)
 
 
