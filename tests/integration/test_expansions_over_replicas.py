@@ -71,8 +71,8 @@ class Replica:
         await self.process.stdin.drain()
 
     async def answers(self) -> list[str]:
-        while (line := await self.line()) == "making":
-            pass
+        while not (line := await self.line()).startswith('["'):
+            assert line, "the process ended without answers"  # other lines are its log and the calls that it makes
         answers: list[str] = json.loads(line)
         assert await self.process.wait() == 0
         return answers
@@ -134,4 +134,4 @@ async def test_a_redis_that_is_killed_during_the_call_costs_calls_and_no_answer(
         await asyncio.to_thread(redis_server.start)
         found = await asyncio.gather(*(replica.answers() for replica in several))
     assert all(len(answers) == 1 for answers in found)
-    assert calls(redis_server) <= 1  # of the two calls, the first was counted by a server that is gone
+    assert calls(redis_server) <= 2  # one each

@@ -125,28 +125,26 @@ async def test_a_frozen_server_costs_one_request_its_timeout_and_the_others_noth
         await reached(own)
 
 
-@pytest.mark.timed
-async def test_while_it_stays_frozen_one_request_a_second_finds_out(redis_server: Server) -> None:
+async def test_while_it_stays_frozen_at_most_one_request_a_second_finds_out(redis_server: Server) -> None:
     async with opened(redis_server.url, timeout_s=0.1) as own:
         await reached(own)
         with redis_server.frozen():
             await own.store.get("key")
-            before, slow = own.failures("get", "unreachable"), 0
-            ending = time.monotonic() + 2.5
-            while time.monotonic() < ending:
-                started = time.perf_counter()
-                await asyncio.gather(*(own.store.get("key") for _ in range(5)))
-                slow += time.perf_counter() - started > 0.09
-                await asyncio.sleep(0.02)
-            assert 1 <= own.failures("get", "unreachable") - before == slow <= 3
+            started, before = time.monotonic(), own.failures("get", "unreachable")
+            async with asyncio.timeout(30):
+                while own.failures("get", "unreachable") < before + 2:
+                    await asyncio.gather(*(own.store.get("key") for _ in range(5)))
+                    await asyncio.sleep(0.02)
+            assert time.monotonic() - started > 1.9
+            assert own.failures("get", "unreachable") == before + 2
 
 
 @pytest.mark.timed
 async def test_a_crowd_does_not_speak_against_the_server(redis_server: Server) -> None:
     async with opened(redis_server.url, timeout_s=0.1) as own:
         await reached(own)
-        found = await asyncio.gather(*(own.store.get("reached") for _ in range(3_000)))
-        assert found.count(None) == own.failures("get", "busy") < 3_000
+        found = await asyncio.gather(*(own.store.get("reached") for _ in range(1_000)))
+        assert found.count(None) == own.failures("get", "busy") < 1_000
         assert await own.store.get("reached") == ENTRY
         assert own.failures("get", "unreachable") == own.failures("get", "skipped") == 0
 

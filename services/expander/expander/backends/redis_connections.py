@@ -24,7 +24,9 @@ MAX_CONNECTIONS = 16
 PAUSE_S = 1.0
 """For which a server that did not answer is left alone; then one request finds out, and the others still go on without."""
 GRACE_S = 0.005
-"""For an answer that is there already, when it was this process that was late."""
+"""And as long again as this process itself was late: for an answer that may be there already."""
+SOCKET_TIMEOUTS = 3
+"""Of the time that an answer is waited for: after that a connection is given up."""
 REMEDY = "write redis://user:password@host:6379/0, or rediss:// for TLS, with reserved characters of the password percent-encoded"
 Value = TypeVar("Value")
 
@@ -66,8 +68,9 @@ class RedisConnections:
             self._shut_until = time.monotonic() + PAUSE_S
         asked = self._begun(request(self._redis))
         asked.add_done_callback(lambda _: self._turns.release())
+        due = time.monotonic() + self._timeout_s
         if not (await asyncio.wait({asked}, timeout=self._timeout_s))[0]:
-            await asyncio.wait({asked}, timeout=GRACE_S)
+            await asyncio.wait({asked}, timeout=GRACE_S + max(0.0, time.monotonic() - due))
         if not asked.done():
             raise self._unreachable(operation, f"no answer within {self._timeout_s * 1_000:.0f} ms")
         return self._answer(operation, asked)
@@ -138,9 +141,9 @@ def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
         pool = BlockingConnectionPool.from_url(
             url.strip(),
             max_connections=MAX_CONNECTIONS,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
+            timeout=SOCKET_TIMEOUTS * timeout_s,
+            socket_timeout=SOCKET_TIMEOUTS * timeout_s,
+            socket_connect_timeout=SOCKET_TIMEOUTS * timeout_s,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
             client_name="warmstart-expander",
