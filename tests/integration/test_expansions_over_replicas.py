@@ -13,6 +13,8 @@ from tests.redis_server import Server
 REPLICA = """
 import asyncio, json, sys, time
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from expander.backends.redis_store import RedisStore
 from expander.cache import ExpansionCache
 from expander.entries import Entry
@@ -20,7 +22,7 @@ from expander.flights import Flights
 from expander.metrics import ExpanderMetrics
 
 async def main(url, callers, takes_s, user_id):
-    counter = Redis.from_url(url)
+    counter = Redis.from_url(url, retry=Retry(ConstantBackoff(0.05), 200))
     metrics = ExpanderMetrics()
     store = RedisStore(url, 600, metrics, timeout_s=5)
     cache = ExpansionCache(store, 100, 600, metrics)
