@@ -130,7 +130,11 @@ class Load:
     def paced(self, requests: Sequence[bytes], rate: float, seconds: float, seed: int = 0) -> Outcome:
         """`rate` requests a second in the mean, at the random instants of a Poisson process."""
         gaps = np.random.default_rng(seed).exponential(1 / rate, round(rate * seconds))
-        return self._run(requests, np.cumsum(gaps), 0.0)
+        return self.at(requests, np.cumsum(gaps))
+
+    def at(self, requests: Sequence[bytes], due: NDArray[np.float64]) -> Outcome:
+        """One request at each instant of `due`, in seconds from now, ascending."""
+        return self._run(requests, due, 0.0)
 
     def _run(self, requests: Sequence[bytes], due: NDArray[np.float64] | None, seconds: float) -> Outcome:
         outcome, cpu, start, asked = Outcome(), time.thread_time(), time.perf_counter(), 0
