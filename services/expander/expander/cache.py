@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from expander.entries import NEGATIVE_TTL_S, Entry, Store
+from expander.entries import NEGATIVE_TTL_S, PERSONAL_TTL_S, Entry, Store
 from expander.metrics import ExpanderMetrics
 
 Age = Literal["fresh", "stale", "negative"]
@@ -23,7 +23,8 @@ class ExpansionCache:
     """At most `size` entries in memory, the least recently used leave first; `clock` gives seconds since the epoch.
 
     Where the store is shared, what a user's words led to stays out of memory and is read from the store each time: an erasure that
-    another replica does would not reach this one's memory.
+    another replica does would not reach this one's memory. Where it is not shared, an erasure reaches one replica, so each gives up what a
+    user's words led to after `PERSONAL_TTL_S`.
     """
 
     def __init__(self, store: Store, size: int, ttl_s: float, metrics: ExpanderMetrics, clock: Callable[[], float] = time.time) -> None:
@@ -108,7 +109,7 @@ class ExpansionCache:
             return None
         self._memory.move_to_end(key)
         age = self._clock() - held.entry.made_at
-        if held.age == "fresh" and -self._ttl_s < age < self._ttl_s:
+        if held.age == "fresh" and -self._ttl_s < age < self._ttl_s and not held.entry.personal:
             return held  # as it lies there: this is what most requests end with
         if (kept := self._aged(held.entry)) is None:
             self._forget(key)
@@ -117,6 +118,8 @@ class ExpansionCache:
     def _aged(self, entry: Entry) -> Kept | None:
         """`entry` and its age; one that lies further in the future than it may in the past is as old."""
         age = abs(self._clock() - entry.made_at)
+        if entry.personal and not self._store.shared and age >= PERSONAL_TTL_S:
+            return None
         if entry.topics:
             return Kept(entry, "fresh" if age < self._ttl_s else "stale")
         return Kept(entry, "negative") if age < NEGATIVE_TTL_S else None

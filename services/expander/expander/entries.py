@@ -9,6 +9,9 @@ from expander.interests import Asked
 NEGATIVE_TTL_S = 60.0
 """Seconds for which an interest that the LLM gave nothing acceptable for is not asked for again."""
 
+PERSONAL_TTL_S = 86_400.0
+"""Seconds after which a store that is not shared gives up what a user's words led to: an erasure does not reach it from another replica."""
+
 
 @dataclass(frozen=True)
 class Entry:

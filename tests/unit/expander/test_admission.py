@@ -14,7 +14,7 @@ from expander.errors import LlmBusy, LlmFailed, LlmLate
 from expander.metrics import LlmMetrics
 from servicekit.deadline import Deadline
 
-LONG = Deadline.after_ms(3_600_000)
+LONG = Deadline(float("inf"))
 
 
 def places(concurrency: int, queue: int) -> Places:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.fakes.memory_store import MemoryStore
 
 from expander.cache import ExpansionCache
-from expander.entries import NEGATIVE_TTL_S, Entry
+from expander.entries import NEGATIVE_TTL_S, PERSONAL_TTL_S, Entry
 from expander.errors import StoreUnavailable
 from expander.metrics import ExpanderMetrics
 
@@ -172,6 +172,21 @@ async def test_of_a_shared_store_memory_holds_nothing_personal(shared: Expansion
     assert shared.peek("hers") is None
     assert shared.peek("everybody's") is not None
     assert len(shared) == 1
+
+
+async def test_where_no_erasure_of_another_replica_arrives_what_is_personal_ends_after_a_day(
+    cache: ExpansionCache, shared: ExpansionCache, store: MemoryStore, clock: Clock
+) -> None:
+    for each in (cache, shared):
+        await each.keep("mine", entry(clock, personal=True), "ann")
+        await each.keep("anyones", entry(clock), None)
+    clock.now += PERSONAL_TTL_S - 1
+    assert {(await each.find("mine")).age for each in (cache, shared)} == {"stale"}  # type: ignore[union-attr]
+    clock.now += 2
+    assert await cache.find("mine") is None
+    assert cache.peek("mine") is None
+    assert (await shared.find("mine")) is not None
+    assert (await cache.find("anyones")) is not None
 
 
 async def test_a_replica_lets_go_of_what_another_made_anew_for_a_user(clock: Clock) -> None:

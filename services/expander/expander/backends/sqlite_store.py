@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from expander.backends.packing import packed, unpacked
-from expander.entries import Entry
+from expander.entries import PERSONAL_TTL_S, Entry
 from expander.errors import StoreUnavailable
 from expander.metrics import ExpanderMetrics
 from servicekit import logs
@@ -142,7 +142,7 @@ class SqliteStore:
             file.execute("INSERT OR REPLACE INTO expansions VALUES (?, ?, ?)", (key, entry.made_at, packed(entry)))
             if user_id is not None:
                 file.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", (_hash(user_id), key))
-            rows = self._rows + 1 - known
+            rows = self._rows + 1 - known - _expire(file, entry.made_at - PERSONAL_TTL_S)
             if rows > self._size:
                 oldest = "SELECT key FROM expansions ORDER BY made_at LIMIT ?"
                 _remove(file, [found for (found,) in file.execute(oldest, (rows - self._size,))])
@@ -156,6 +156,14 @@ class SqliteStore:
         if file.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
             raise sqlite3.OperationalError("the log still holds what was removed, for something else reads the file")
         return keys
+
+
+def _expire(file: sqlite3.Connection, made_before: float) -> int:
+    """Removes what users own and was made before then, in seconds since the epoch; how many entries that were."""
+    owned = "SELECT DISTINCT key FROM expansions JOIN owners USING (key) WHERE made_at < ?"
+    old = [key for (key,) in file.execute(owned, (made_before,))]
+    _remove(file, old)
+    return len(old)
 
 
 def _remove(file: sqlite3.Connection, keys: list[str]) -> None:

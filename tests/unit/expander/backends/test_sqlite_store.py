@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from expander.backends.sqlite_store import SqliteStore
-from expander.entries import Entry
+from expander.entries import PERSONAL_TTL_S, Entry
 from expander.errors import StoreUnavailable
 from expander.metrics import ExpanderMetrics
 
@@ -92,6 +92,17 @@ async def test_nothing_that_was_erased_is_left_in_the_folder(path: Path) -> None
         assert any(SECRET.encode() in file.read_bytes() for file in path.parent.iterdir())
         await store.erase("ann")
         assert not any(SECRET.encode() in file.read_bytes() for file in path.parent.iterdir())
+
+
+async def test_what_users_own_leaves_the_file_after_a_day(path: Path) -> None:
+    async with opened(path, size=3) as store:
+        await store.put("ann's", Entry(("a", "b", "c"), 0.0, personal=True), "ann")
+        await store.put("anyone's", Entry(("a", "b", "c"), 0.0), None)
+        await store.put("bob's", Entry(("a", "b", "c"), PERSONAL_TTL_S + 1, personal=True), "bob")
+        assert [await store.get(key) is not None for key in ("ann's", "anyone's", "bob's")] == [False, True, True]
+        assert await store.erase("ann") == []
+        await store.put("one more", Entry(("a", "b", "c"), PERSONAL_TTL_S + 2), None)
+        assert await store.get("anyone's") is not None  # the room of what left is used
 
 
 async def test_users_are_stored_as_hashes(path: Path) -> None:
@@ -217,7 +228,7 @@ PUTTING = """
 import asyncio, sys
 from pathlib import Path
 from expander.backends.sqlite_store import SqliteStore
-from expander.entries import Entry
+from expander.entries import PERSONAL_TTL_S, Entry
 from expander.metrics import ExpanderMetrics
 
 async def main():
