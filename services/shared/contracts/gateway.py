@@ -49,8 +49,8 @@ class RecommendationRequest(Wire):
     )
     expansion: ExpansionMode = Field(
         default="async",
-        description="`async`: a new interest is answered at once with topics of the catalogue, and its next request has the LLM's. `wait`: the"
-        " LLM is waited for, up to its part of the deadline. `off`: the LLM is not asked.",
+        description="`async`: a new interest is answered at once with topics of the catalogue, and its next request has the LLM's. `wait`:"
+        " the LLM is waited for, up to its part of the deadline. `off`: the LLM is not asked.",
     )
     locale: Locale | None = Field(default=None, description="Language of the interests (BCP 47), such as `de-AT`.")
     liked_items: Annotated[tuple[Id, ...], Field(max_length=200)] = ()
@@ -106,7 +106,9 @@ class RecommendationResponse(Reply):
     rung: Rung
     items: tuple[Recommendation, ...]
     topics: tuple[UsedTopic, ...]
-    topics_pending: bool = Field(default=False, description="The LLM is being asked behind this answer; the same request again has its topics.")
+    topics_pending: bool = Field(
+        default=False, description="The LLM is being asked behind this answer; the same request again has its topics."
+    )
     degraded: tuple[Degradation, ...]
     unknown_items: tuple[str, ...] = Field(
         default=(), description="Ids of the request that the catalogue does not hold; they were ignored."
