@@ -157,9 +157,13 @@ def measure(state: Path, seconds: float, rate: float = RATE, say: Callable[[str]
         expander.precompute(interests(KEPT, "kept"))
         begun = expander.held()
         beside = (left(expander.port, drawn), dying(llm, max(3.0, seconds / 20)), sampling(expander, samples, max(0.1, seconds / 600)))
-        with Beside(beside[0]).running(), Beside(beside[1]).running(), Beside(beside[2]).running():
-            with Load(expander.port, CONNECTIONS, keep=False) as load:
-                outcome = load.paced(mixed(round(rate * seconds), 5), rate, seconds)
+        with (
+            Beside(beside[0]).running(),
+            Beside(beside[1]).running(),
+            Beside(beside[2]).running(),
+            Load(expander.port, CONNECTIONS, keep=False) as load,
+        ):
+            outcome = load.paced(mixed(round(rate * seconds), 5), rate, seconds)
         ended = quiet(expander, begun, QUIET_S)
         rise, middle = risen(samples)
         told: dict[str, Any] = {
