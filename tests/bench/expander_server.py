@@ -248,4 +248,3 @@ def apart(pid: int) -> Iterator[bool]:
         yield True
     finally:
         os.sched_setaffinity(0, cores)
-

@@ -1,6 +1,5 @@
 """The benchmark's soak for some seconds instead of ten minutes: nothing is left behind of what was asked, and nothing is answered 500."""
 
-
 import pytest
 from tests.bench.expander_soak import measure
 
