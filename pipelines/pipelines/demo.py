@@ -5,7 +5,7 @@ import json
 import signal
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,11 @@ def _reasons(item: Mapping[str, Any]) -> str:
     return "; ".join(reason["text"] for reason in item["reasons"][:2])
 
 
-def _show(title: str, answer: Mapping[str, Any]) -> None:
+def _show(title: str, answer: Mapping[str, Any], degraded: Sequence[Mapping[str, Any]]) -> None:
     print(f"\n{title}")
     print(f"  rung {answer['rung']}" + "".join(f", degraded: {d['stage']} ({d['substitute']})" for d in answer["degraded"]))
+    for one in degraded:
+        print(textwrap.fill(f"{one['stage']}: {one['reason']}", 110, initial_indent="  ", subsequent_indent="    "))
     if answer["topics"]:
         topics = ", ".join(topic["text"] for topic in answer["topics"])
         print(textwrap.fill(f"topics from {answer['topics'][0]['source']}: {topics}", 110, initial_indent="  ", subsequent_indent="    "))
@@ -58,8 +60,8 @@ def show_examples(api: Api) -> None:
     """Prints three worked recommendations: topics, reasons, rung and milliseconds per stage."""
     for title, request in EXAMPLES:
         # A first answer fills caches, and waits for the LLM where there is one; the one that is shown is a warm one.
-        api.recommend({**request, "k": 5, "deadline_ms": 30_000, "expansion": "wait"})
-        _show(title, api.recommend({**request, "k": 5, "deadline_ms": 10_000}))
+        first = api.recommend({**request, "k": 5, "deadline_ms": 30_000, "expansion": "wait"})
+        _show(title, api.recommend({**request, "k": 5, "deadline_ms": 10_000}), first["degraded"])
 
 
 def run(folder: Path, *, once: bool, llm_url: str | None, llm_model: str | None) -> None:
