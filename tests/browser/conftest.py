@@ -52,7 +52,12 @@ class Person:
         self.page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
 
     def _exchange(self, act: Any) -> Exchange:
-        with self.page.expect_response(lambda response: response.url.endswith("/v1/recommendations")) as caught:
+        before = list(self.requests)  # what the page asked by itself, and may be answered only now
+
+        def is_answer(response: Response) -> bool:
+            return response.url.endswith("/v1/recommendations") and response.request not in before
+
+        with self.page.expect_response(is_answer) as caught:
             act()
         response: Response = caught.value
         asked: dict[str, Any] = response.request.post_data_json or {}

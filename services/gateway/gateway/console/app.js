@@ -27,6 +27,7 @@ let timer = 0;
 let inFlight = null;
 let lastWasTyped = false;
 let shown = "";
+let pending = false;
 
 const interests = () => state.interest.split(";").map((part) => part.trim()).filter(Boolean);
 const isBlank = () => interests().length === 0 && state.liked.length === 0 && !state.topics?.length;
@@ -49,6 +50,7 @@ function request(expansion) {
 function topicsHint() {
   if (state.topics?.length === 0) return "No topics: your words alone are searched.";
   if (state.topics !== null) return "Your choice is searched as it stands.";
+  if (pending) return "Searched along with your words, while an LLM thinks of others.";
   if (proposed.length > 0) return "Searched along with your words. Take one away or add your own.";
   return "Related subjects appear here once you say what you like.";
 }
@@ -68,6 +70,7 @@ function show(answer) {
   const names = found.map(({ id }) => nameOf(id) ?? "a book");
   const chosen = state.topics !== null;
   if (!chosen) proposed = answer.topics;
+  pending = answer.topics_pending;
   const made = topicsWords(answer.topics, { chosen, asked: interests().length > 0 });
   showTopics();
   byId("examples").hidden = !isBlank();
@@ -75,7 +78,8 @@ function show(answer) {
 }
 
 /** What of an answer is seen: the same again is not drawn again. */
-const face = ({ items, topics, degraded }) => JSON.stringify([items.map(({ id }) => id), topics, degraded, state]);
+const face = (answer) =>
+  JSON.stringify([answer.items.map(({ id }) => id), answer.topics, answer.topics_pending, answer.degraded, state]);
 
 async function update(titles = null, { isTyped = false } = {}) {
   inFlight?.abort();
