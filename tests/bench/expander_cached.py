@@ -74,15 +74,19 @@ def shown(outcome: Outcome) -> dict[str, Any]:
 
 
 def timed(expander: Expander, requests: Sequence[bytes], seconds: float, rounds: int) -> dict[str, Any]:
-    """The most in a closed loop, then at that share of it, and at the goal's rate; all in turns."""
+    """The most in a closed loop, then at that share of it, and at the goal's rate; all in turns.
+
+    `starved`: for what share of the time the expander's core was taken by others while it had something to do.
+    """
     found = []
     for _ in range(rounds):
-        cpu_s = expander.cpu_s()
+        cpu_s, waited_s = expander.cpu_s(), expander.waited_s()
         most = closed(expander.port, requests, seconds=seconds)
         cpu_us = 1e6 * (expander.cpu_s() - cpu_s) / len(most.answers)
         rates = {"at_share": SHARE * most.per_second(), "at_goal": float(GOAL_PER_S)}
         open_loops = {name: shown(paced(expander.port, requests, rate, seconds)) for name, rate in rates.items()}
-        found.append({"most": shown(most), "cpu_us": cpu_us, **open_loops})
+        seconds_of = 3 * seconds  # a closed loop and two open ones
+        found.append({"most": shown(most), "cpu_us": cpu_us, "starved": (expander.waited_s() - waited_s) / seconds_of, **open_loops})
     return {"rounds": found, **middle(found)}
 
 
@@ -93,6 +97,7 @@ def middle(found: Sequence[dict[str, Any]]) -> dict[str, float]:
         "closed_p99": median([one["most"]["ms"]["p99"] for one in found]),
         "share_p99": median([one["at_share"]["ms"]["p99"] for one in found]),
         "goal_p99": median([one["at_goal"]["ms"]["p99"] for one in found]),
+        "starved": max(one["starved"] for one in found),
         "client_share": max(one["most"]["client_share"] for one in found),
     }
 

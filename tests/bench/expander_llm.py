@@ -35,7 +35,7 @@ MODELS = b'{"object": "list", "data": [{"id": "fake", "object": "model"}]}'
 
 @dataclass
 class Numbers:
-    """The first two can be set; `most_held` counts those that wait too."""
+    """The first two can be set; `most_held` counts those that wait too; `last` is the body of the latest question."""
 
     capacity: int = 0
     latency_s: float = 0.0
@@ -45,6 +45,7 @@ class Numbers:
     dropped: int = 0
     held: int = 0
     most_held: int = 0
+    last: str = ""
 
 
 def topics(question: str) -> list[str]:
@@ -161,7 +162,7 @@ class Caller(asyncio.Protocol):
             numbers.canaries += 1
             self.answer(completion(body))
         elif path == b"/v1/chat/completions":
-            self.asked = body
+            self.asked, numbers.last = body, body.decode()
             self._model.take(self)
         elif path == b"/v1/models":
             self.answer(response(MODELS))

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import vllm_server
-from tests.bench.expander_server import Expander, Llm, ServerAnswered, expand_request, expansion, interests
+from tests.bench.expander_server import Expander, Llm, ServerAnswered, expand_request, expansion, interests, total
 from tests.bench.retriever_load import Answer, Load, request
+from tests.fixtures.llm import tiny_llama
 
 from expander import prompts
 from expander.interests import Asked
@@ -24,6 +25,8 @@ CALLERS = 16
 LATENCIES_S = (0.05, 0.5)
 """Of the fake LLM: what the service adds is the same, and easier to see beside the shorter one."""
 
+VLLM_LAYERS = 32
+"""So that a call takes as long as one of a model of use does."""
 LIMITS = {"concurrency": CALLERS, "timeout_s": 60}
 
 ROUND = itertools.count()
@@ -78,21 +81,28 @@ def chat_request(interest: str, model: str, formatted: bool) -> bytes:
 
 
 def compared(expander: Expander, llm_port: int, model: str, each: int, rounds: int, spread_s: float = 0.0) -> dict[str, Any]:
-    """`each` questions on both sides in every round, in turns; times in milliseconds."""
+    """`each` questions on both sides in every round, in turns; times in milliseconds.
+
+    `own`: what a request takes in the expander beside its call, by the callers' clock and the expander's metrics, both as means.
+    """
     formatted = expander.call("GET", "/v1/backend")["structured_output"]["sent"]
     direct, through = Side(llm_port, spread_s), Side(expander.port, spread_s)
     found: list[dict[str, float]] = []
     for number in range(rounds + 1):
         names = interests(2 * each, f"round{next(ROUND)}")
-        direct_ms = direct.run([chat_request(name, model, formatted) for name in names[:each]])
-        calls, cpu_s = expander.value("expander_llm_calls_total"), expander.cpu_s()
+        asked = [chat_request(name, model, formatted) for name in names[:each]]
+        first = direct.run(asked[: each // 2])
+        before, cpu_s = expander.metrics(), expander.cpu_s()
         through_ms = through.run([expand_request(name) for name in names[each:]])
-        cpu_s = expander.cpu_s() - cpu_s
-        calls = expander.value("expander_llm_calls_total") - calls
+        after, cpu_s = expander.metrics(), expander.cpu_s() - cpu_s
+        direct_ms = first + direct.run(asked[each // 2 :])
+        calls, call_s = (
+            total(after, f"expander_llm_seconds_{of}") - total(before, f"expander_llm_seconds_{of}") for of in ("count", "sum")
+        )
         sources = [expansion(answer)["source"] for answer in through.answers]
         one = {"direct": statistics.median(direct_ms), "through": statistics.median(through_ms)}
-        one |= {"added": one["through"] - one["direct"], "cpu": 1_000 * cpu_s / each}
-        one |= {"calls": calls / each, "from_llm": sources.count("llm") / each}
+        one |= {"added": one["through"] - one["direct"], "own": statistics.mean(through_ms) - 1_000 * call_s / each}
+        one |= {"cpu": 1_000 * cpu_s / each, "calls": calls / each, "from_llm": sources.count("llm") / each}
         if number:  # the first opens connections and fills what is looked up once
             found.append(one | {"share": one["added"] / one["direct"]})
     return {"each": each, "formatted": formatted, **{name: statistics.median(one[name] for one in found) for name in found[0]}}
@@ -113,7 +123,8 @@ def of_vllm(state: Path, each: int, rounds: int) -> dict[str, Any]:
     if not vllm_server.installed():
         return {"failed": "vLLM is not installed (make test-vllm installs it)"}
     folder = state / "vllm"
-    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "model").exists():
+        tiny_llama.write(folder / "model", layers=VLLM_LAYERS)
     with (
         vllm_server.Server(folder, max_num_seqs=CALLERS) as vllm,
         Expander(state / "expander-overhead", vllm.url, llm_model=vllm_server.MODEL, llm_profile="cpu", llm_limits=LIMITS) as expander,

@@ -197,6 +197,10 @@ class Expander:
     def cpu_s(self) -> float:
         return cpu_s(self.pid)
 
+    def waited_s(self) -> float:
+        """Time that its event loop's thread was ready to run and had no core: that others took."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def memory(self) -> dict[str, int]:
         """Resident bytes, and those of them that are no page of a file."""
         rows = status(self.pid)
