@@ -94,7 +94,8 @@ def compared(expander: Expander, llm_port: int, model: str, each: int, rounds: i
         first = direct.run(asked[: each // 2])
         before, cpu_s = expander.metrics(), expander.cpu_s()
         through_ms = through.run([expand_request(name) for name in names[each:]])
-        after, cpu_s = expander.metrics(), expander.cpu_s() - cpu_s
+        cpu_s = expander.cpu_s() - cpu_s
+        after = expander.metrics()
         direct_ms = first + direct.run(asked[each // 2 :])
         calls, call_s = (
             total(after, f"expander_llm_seconds_{of}") - total(before, f"expander_llm_seconds_{of}") for of in ("count", "sum")

@@ -179,7 +179,6 @@ def measure(state: Path, seconds: float, rate: float = RATE, say: Callable[[str]
             "most_resident": max(one["resident"] for one in samples),
             "flat": rise <= max(FLAT * middle, FLAT_BYTES),
             "nothing_left": all(ended[name] <= begun[name] + more for name, more in SLACK.items()),
-            "calls": llm.stats()["calls"],
         }
     say(f"  {told}")
     return told
