@@ -36,8 +36,8 @@ DOWN_S = 2.0
 FLAT = 0.02
 FLAT_BYTES = 8 * 2**20
 """As for the encoder: what a line through the settled samples may rise by."""
-SLACK = {"tasks": 3, "files": 8, "threads": 8}
-"""What may be left beyond the beginning: connections that are kept open, threads that are started when they are needed."""
+SLACK = {"tasks": 3, "files": 32 + 8, "threads": 8}
+"""What may be left beyond the beginning: a connection for each call of the LLM that may run, kept for a minute, and threads, which stay."""
 BROKEN = (b"{", b'{"interests": []}', b'{"interests": [1]}', b'{"interests": ["\\ud800"]}', b'{"interests": ["a"], "x": 1}', b"\xff")
 
 
