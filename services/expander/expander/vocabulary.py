@@ -42,6 +42,11 @@ def subject(topics: Topics, text: str) -> str | None:
     return None if found is None else topics.labels[found]
 
 
+def parts(text: str) -> tuple[str, ...]:
+    """What prepositions, words like "featuring", "and" and punctuation divide `text` into, in order; none that names nothing."""
+    return tuple(part.strip() for part in _JOINTS.split(text) if folded(part))
+
+
 def spelling(topics: Topics, text: str) -> str | None:
     """The label that `text` spells as a whole."""
     position = topics.phrases.get(frozenset(folded(text)))
@@ -62,7 +67,7 @@ def author(topics: Topics, text: str) -> str | None:
 
 def _heads(topics: Topics, text: str) -> Iterator[int | None]:
     """The subject of each part, in order."""
-    for part in _JOINTS.split(text):
+    for part in parts(text):
         words = folded(part)[-MOST_WORDS:]
         found: list[tuple[int, bool, int, int]] = []
         while words:

@@ -1,7 +1,8 @@
 """Topics from the catalogue's own genres and subjects. Knows the artefact, nothing of LLMs.
 
 An interest in the catalogue's own words ("dragons and wizards") gets the topics that go with them on items. Any other ("a boy who learns
-spells") gets those that are nearest to it in meaning, where there is an encoder; else those that its words lead to, if enough of them do.
+spells") gets those that are nearest in meaning to it and its parts, where there is an encoder, and after them the first that its words
+lead to, where some of them name topics ("witches solving murders"). Without an encoder it gets those that its words lead to, if enough do.
 """
 
 import asyncio
@@ -10,6 +11,9 @@ from expander import matching
 from expander.artefact import ArtefactFile, Topics
 from expander.nearest import Nearest
 from servicekit.deadline import Deadline
+
+MOST_BY_WORDS = 3
+"""Topics that words lead to beside those by meaning."""
 
 
 class Cooccurrence:
@@ -29,11 +33,12 @@ class Cooccurrence:
     async def propose(self, interest: str, most: int, deadline: Deadline) -> tuple[str, ...]:
         """At most `most` topics; () when nothing matches. Raises `ArtefactMissing` or `ArtefactBroken`. Answers even past the deadline."""
         topics, named_share, matched = await asyncio.to_thread(self._matched, interest, most)
-        if self._nearest is not None and named_share < 1 and interest.strip():
-            near = await self._nearest.labels(topics, interest, deadline)
-            if near is not None:
-                return near[:most]
-        return matched
+        if self._nearest is None or named_share == 1 or not interest.strip():
+            return matched
+        if (near := await self._nearest.labels(topics, interest, deadline)) is None:
+            return matched
+        by_words = matched[:MOST_BY_WORDS] if named_share > 0 else ()
+        return tuple(dict.fromkeys((*near, *by_words)))[:most]
 
     def _matched(self, interest: str, most: int) -> tuple[Topics, float, tuple[str, ...]]:
         topics = self.file.current()
