@@ -79,10 +79,11 @@ lint: .venv/tested ## Lint, formatting, types and import rules
 evaluate: .venv/tested ## Measure the served pipeline on held-out positives; write the ladder and docs/quality.md (ARGS="--encoder-model FOLDER --out FOLDER": with another model)
 	@$(BIN)/python -m pipelines evaluate --state $(STATE)-evaluate $(ARGS)
 
-bench: .venv/tested ## Time a recommendation, the retriever and the encoder against peers and their goals (ARGS=--quick: minutes, not hours)
+bench: .venv/tested ## Time a recommendation, retriever, encoder and expander against peers and their goals (ARGS=--quick: minutes, not hours)
 	@$(BIN)/python tests/bench/recommendation.py --state $(STATE)
 	@$(BIN)/python -m tests.bench.retriever_all --state $(STATE)-bench $(ARGS)
 	@$(BIN)/python -m tests.bench.encoder_all --state $(STATE)-bench $(ARGS)
+	@$(BIN)/python -m tests.bench.expander_all --state $(STATE)-bench $(ARGS)
 
 openapi: .venv/tested ## Write tests/contract/openapi/*.json from the services; a test compares them
 	@$(BIN)/python tests/contract/write_openapi.py

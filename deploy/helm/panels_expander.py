@@ -16,6 +16,12 @@ EXPANDER = (
             "{{tier}} {{found}}",
         ),
     ),
+    graph(
+        "Tasks",
+        "short",
+        (f"sum by (pod) (expander_tasks{of('expander')})", "{{pod}}"),
+        says="Of the event loop: calls, waits and requests. A number that only rises is a leak.",
+    ),
     graph("Kept in memory", "short", (f"sum by (pod) (expander_cache_entries{of('expander')})", "{{pod}}")),
     graph(
         "What the store of expansions does not do",

@@ -55,7 +55,7 @@ def topic(text: str) -> str | None:
     fits = LEAST_TOPIC_CHARACTERS <= len(line) <= MAX_TOPIC_CHARACTERS and len(line.split()) <= MOST_WORDS
     sound = fits and _readable(line, _TOPIC_MARKS) and not _SENTENCES.search(line)
     # Decoration taken off must not hide what it was.
-    return line if sound and not speaks(line) and not speaks(whole) else None
+    return line if sound and not speaks(line) and (whole == line or not speaks(whole)) else None
 
 
 def line(text: str, longest: int) -> str | None:

@@ -59,10 +59,10 @@ class ExpansionCache:
         return kept
 
     async def latest(self, key: str) -> Kept | None:
-        """As `find`, but asks a shared store first, where another replica may have put something newer; not counted."""
+        """What may have come since `find` looked: a shared store is asked first, else memory has it; not counted."""
         if self._store.shared:
             return await self._stored(key) or self._remembered(key)
-        return self._remembered(key) or await self._stored(key)
+        return self._remembered(key)
 
     async def keep(self, key: str, entry: Entry, user_id: str | None, took_s: float = 0.0) -> None:
         """Keeps `entry`, begun `took_s` ago, for `user_id` or for nobody; returns when the store has it, or has failed to."""
@@ -78,7 +78,7 @@ class ExpansionCache:
 
         Topics that are there already stay, and are answered with as before.
         """
-        now, kept = self._clock(), await self.latest(key)
+        now, kept = self._clock(), await self.latest(key) or await self._stored(key)
         if kept is not None and kept.entry.topics:
             entry = replace(kept.entry, refused_at=now, cause=cause)
         else:

@@ -17,8 +17,8 @@ from expander.metrics import ExpanderMetrics
 from expander.proposing import Proposer
 from servicekit.deadline import Deadline
 
-FALLBACK_MARGIN_S = 0.02
-"""Kept of each deadline for the fallback, at most half of it."""
+FALLBACK_MARGIN_S, FALLBACK_SHARE = 0.02, 0.05
+"""Kept of each deadline for the fallback: the larger of the two, at most half of it."""
 
 Mode = Literal["wait", "async", "off"]
 
@@ -50,7 +50,8 @@ class Patience:
 
     def with_margin(self) -> "Patience":
         """The same with an earlier deadline, which leaves the fallback its time."""
-        margin_s = min(FALLBACK_MARGIN_S, self.deadline.remaining_s / 2)
+        remaining_s = self.deadline.remaining_s
+        margin_s = min(max(FALLBACK_MARGIN_S, FALLBACK_SHARE * remaining_s), remaining_s / 2)
         return Patience(self.mode, self.deadline.earlier(margin_s), self.most, self.caller)
 
 
