@@ -76,6 +76,21 @@ async def test_a_failure_behind_an_answer_is_no_topics_and_asked_again(service: 
         assert (await settled(client, "vampires"))["expansions"][0]["topics"] == list(GOOD)
 
 
+async def test_what_the_queue_refuses_is_not_said_to_be_pending(service: Service, artefact: Path, llm: FakeLlm) -> None:
+    llm.plays(fake.stalls)
+    async with service(llm_url=llm.url, llm_limits={"concurrency": 1, "queue": 0}) as client:
+        assert (await expand(client, "space", mode="async"))["expansions"][0]["pending"]
+        async with asyncio.timeout(5):
+            while not llm.requests:
+                await asyncio.sleep(0.005)
+        refused = await expand(client, "vampires", mode="async")
+        assert not refused["expansions"][0]["pending"]
+        assert "as many as may" in refused["expansions"][0]["fallback_reason"]
+        assert refused["expansions"][0]["topics"] == ["paranormal romance"]
+        assert refused["degraded"]
+        llm.released.set()
+
+
 async def test_fewer_topics_are_the_first_of_the_same_expansion(service: Service, artefact: Path, llm: FakeLlm) -> None:
     async with service(llm_url=llm.url) as client:
         five = await expand(client)
