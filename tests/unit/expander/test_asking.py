@@ -252,8 +252,8 @@ async def test_as_many_are_asked_at_once_as_the_profile_works_on_twice_over(llm:
     llm.plays(fake.stalls)
     assert PROFILES[profile].concurrency == at_once
     async with asking(llm, profile=profile, queue=1_000) as asked:
-        tasks = [asyncio.create_task(asked.ask(0.5)) for _ in range(at_once + 5)]
-        await until(lambda: llm.in_flight == at_once)
+        tasks = [asyncio.create_task(asked.ask(60)) for _ in range(at_once + 5)]
+        await until(lambda: llm.in_flight == at_once, 30)
         assert asked.count("expander_llm_queue_waiting", lane="live") == 5
         llm.released.set()
         await asyncio.gather(*tasks)
