@@ -45,7 +45,7 @@ def build(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             file = ArtefactFile(settings.topics_path)
             encoder = await _encoder(settings, stack)
-            catalogue = Cooccurrence(file, _nearest(encoder, stack))
+            catalogue = Cooccurrence(file, _nearest(encoder, file, stack))
             with suppress(ArtefactMissing, ArtefactBroken):  # logged by the file; topics come once it is there
                 await catalogue.check()
             grounder = Grounder(file)
@@ -96,10 +96,11 @@ async def _encoder(settings: Settings, stack: AsyncExitStack) -> EncoderClient |
     return EncoderClient(ServiceClient("encoder", settings.encoder_url, session))
 
 
-def _nearest(encoder: EncoderClient | None, stack: AsyncExitStack) -> Nearest | None:
+def _nearest(encoder: EncoderClient | None, file: ArtefactFile, stack: AsyncExitStack) -> Nearest | None:
     if encoder is None:
         return None
     nearest = Nearest(encoder)
+    nearest.keep_loaded(lambda: file.topics)
     stack.push_async_callback(nearest.close)
     return nearest
 

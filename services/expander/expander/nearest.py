@@ -3,8 +3,8 @@
 An interest has parts ("space opera with political intrigue"), and what is nearest to the whole may be about one of them only. So each
 part is looked up as well, and where none of the whole's topics is about it, its own nearest joins them.
 
-The labels are embedded once for each vocabulary and encoder, behind the first request that needs them; an interest and its parts are
-embedded in one call when it is asked for. An encoder that fails is left alone for a while: whoever asks then has to do without.
+The labels are embedded once for each vocabulary and encoder, behind requests; an interest and its parts are embedded in one call when it is
+asked for. An encoder that fails is left alone for a while: whoever asks then has to do without.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ Chosen with MiniLM on tuning users of `make evaluate`, beside 0.4 and 0.15; inte
 LEAST_OF_PART = 0.45
 """The same of a topic that only a part brings: fewer words are near more topics. Chosen there beside 0.35, 0.4, 0.5 and 0.55."""
 MOST_LABELS, BATCH = 1_000, 256
-PATIENCE_MS, LOADING_MS, RETRY_S = 200, 2_000, 5.0
+PATIENCE_MS, LOADING_MS, RETRY_S, LOOK_S = 200, 2_000, 5.0, 1.0
 REMEMBERED = 4_096
 
 
@@ -74,7 +74,13 @@ class Nearest:
         self._encoder, self._clock = encoder, clock
         self._space: _Space | None = None
         self._loading: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._not_before = 0.0
+        self._failing = False
+
+    def keep_loaded(self, current: Callable[[], Topics | None]) -> None:
+        """From now on embeds the labels of the vocabulary in use as soon as the encoder can, so that no request waits for them."""
+        self._keeping = asyncio.create_task(self._keep(current), name="labels")
 
     async def labels(self, topics: Topics, interest: str, deadline: Deadline) -> tuple[str, ...] | None:
         """At most `MOST` labels, that nearest to the whole first; () when none is near."""
@@ -91,6 +97,7 @@ class Nearest:
         except ServiceError as error:
             self._leave_alone(error)
             return None
+        self._failing = False
         if fingerprint != space.fingerprint:
             self._space = None  # another model is served now: its labels come with the next request
             return None
@@ -99,9 +106,17 @@ class Nearest:
         return found
 
     async def close(self) -> None:
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.wait({self._loading})
+        running = [task for task in (self._keeping, self._loading) if task is not None]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+
+    async def _keep(self, current: Callable[[], Topics | None]) -> None:
+        while True:
+            if (topics := current()) is not None:
+                await self._current(topics, Deadline.after_ms(LOADING_MS))
+            await asyncio.sleep(RETRY_S if self._failing else LOOK_S)
 
     async def _current(self, topics: Topics, deadline: Deadline) -> _Space | None:
         """The labels' embeddings; waits for them as long as the deadline allows, 2 s at most."""
@@ -128,10 +143,12 @@ class Nearest:
             self._leave_alone(error)
             return
         if len(fingerprints) == 1:  # else the model changed in between: once more, with the next request
-            self._space = _Space(topics, fingerprints.pop(), tuple(places), tuple(embedded))
+            self._space, self._failing = _Space(topics, fingerprints.pop(), tuple(places), tuple(embedded)), False
 
     def _leave_alone(self, error: ServiceError) -> None:
-        LOG.warning("encoder_not_used", reason=str(error), seconds=RETRY_S)
+        if not self._failing:  # said once for each time that it goes away
+            LOG.warning("encoder_not_used", reason=str(error))
+        self._failing = True
         self._not_before = self._clock() + RETRY_S
 
 

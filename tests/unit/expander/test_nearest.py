@@ -1,5 +1,6 @@
 """Topics by meaning, with an encoder that works, is slow, is replaced, or is not there."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -61,6 +62,29 @@ async def test_labels_and_interests_are_embedded_once(nearest: Nearest, topics: 
     for _ in range(3):
         await nearest.labels(topics, "murder", soon())
     assert len(encoder.texts) == len(topics.labels) - len(topics.common) + 1
+
+
+async def test_labels_are_embedded_before_anybody_asks_and_again_when_the_encoder_comes_back(
+    client: EncoderClient, topics: Topics, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "RETRY_S", 0.01)
+    monkeypatch.setattr(module, "LOOK_S", 0.01)
+    encoder.behaviour = Behaviour.FAILS
+    made = Nearest(client)
+    made.keep_loaded(lambda: topics)
+    async with asyncio.timeout(10):
+        while len(encoder.calls) < 5:
+            await asyncio.sleep(0.01)
+        encoder.behaviour = Behaviour.ANSWERS
+        while len(encoder.texts) < len(topics.labels) - len(topics.common):
+            await asyncio.sleep(0.01)
+        while not made._space:
+            await asyncio.sleep(0.01)
+    assert capsys.readouterr().out.count("encoder_not_used") == 1
+    asked = len(encoder.calls)
+    await asyncio.sleep(0.1)
+    assert len(encoder.calls) == asked
+    await made.close()
 
 
 async def test_a_new_vocabulary_is_embedded_anew(nearest: Nearest, topics: Topics, tmp_path: Path) -> None:

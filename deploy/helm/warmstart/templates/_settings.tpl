@@ -18,11 +18,11 @@ GATEWAY_RETRIEVER_URL: {{ ternary (printf "%s,%s" $readers $writer) $writer (eq 
 {{- include "warmstart.neuron.settings" .root }}
 {{- else if eq .component "expander" }}
 EXPANDER_TOPICS_PATH: /artefacts/topics.json
+EXPANDER_ENCODER_URL: {{ include "warmstart.url" (dict "root" .root "component" "encoder") }}
 {{- if $values.llm.profile }}
 EXPANDER_LLM_URL: {{ ternary (printf "%s/v1" (include "warmstart.url" (dict "root" .root "component" "llm"))) $values.llm.url (eq (include "warmstart.llm.deployed" .root) "yes") | quote }}
 EXPANDER_LLM_MODEL: {{ $values.llm.model.name | quote }}
 EXPANDER_LLM_PROFILE: {{ $values.llm.profile }}
-EXPANDER_ENCODER_URL: {{ include "warmstart.url" (dict "root" .root "component" "encoder") }}
 {{- end }}
 {{- end }}
 {{- range $key, $value := (include "warmstart.service.own" . | fromJson).settings }}
