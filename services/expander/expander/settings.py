@@ -48,7 +48,7 @@ class Settings(ServiceSettings):
     encoder_url: str = Field(
         default="",
         pattern="^(https?://[^/].*)?$",
-        description="Where the encoder listens, to find topics near an interest and those that mean the same; empty: only words are compared.",
+        description="Where the encoder listens, to find topics near an interest, and those that mean the same; empty: only words count.",
     )
     llm_url: str = Field(
         default="",
