@@ -53,8 +53,8 @@ def test_a_user_of_whom_nothing_is_known_gets_popular_books(gateway: httpx2.Clie
 
 
 def test_topics_of_the_caller_replace_the_expander(gateway: httpx2.Client) -> None:
-    without = recommend(gateway, interests=["first love"], topics=[], k=20)
-    answer = recommend(gateway, interests=["first love"], topics=["vampires", "blood"], k=20)
+    without = recommend(gateway, interests=["first love"], topics=[], k=100)
+    answer = recommend(gateway, interests=["first love"], topics=["vampires", "blood"], k=100)
     assert without["topics"] == []
     assert [(topic["text"], topic["source"]) for topic in answer["topics"]] == [("vampires", "caller"), ("blood", "caller")]
     assert sum("vampire" in genres(item) for item in answer["items"]) > sum("vampire" in genres(item) for item in without["items"])

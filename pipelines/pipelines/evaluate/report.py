@@ -109,8 +109,8 @@ def _weighed(ladder: Mapping[str, Any]) -> list[str]:
     return [
         "",
         f"A stated interest keeps {ladder['interest_weight']:g} of the content query, its topics share the rest. Of the shares that cost",
-        "an interest in the catalogue's words nothing it is the one with the best recall in a reader's words, on tuning users. With 1",
-        "topics have no part in the search.",
+        "an interest in the catalogue's words at most 0.003 of recall, it is the one with the best recall in a reader's words, on some of",
+        "the tuning users. With 1 topics have no part in the search.",
         "",
         "| the interest keeps | recall@20 in the catalogue's words | in a reader's words |",
         "|---|---|---|",
