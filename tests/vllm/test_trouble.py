@@ -24,7 +24,7 @@ MARGIN_S = 0.5
 
 LONG_TOKENS = 1_500
 """Seconds of work for the tiny Llama."""
-TOKENS = "vllm:generation_tokens_total"
+WRITTEN = "vllm:generation_tokens_total"
 
 
 def assert_catalogue(expansion: dict[str, Any], reason: str) -> None:
@@ -42,30 +42,40 @@ async def open_breaker(client: httpx2.AsyncClient) -> bool:
     return await counted(client, "expander_llm_breaker_state", state="open") == 1
 
 
+async def written_for(vllm: Server, chat: Chat, prompt: Prompt, after_s: float) -> float:
+    """Tokens that vLLM writes for a call that is given up; its worker is paused from `after_s` until it has seen that.
+
+    Paused, because a model as small as this writes so fast that vLLM sees nobody leave meanwhile.
+    """
+
+    async def idle() -> bool:
+        return await asyncio.to_thread(vllm.value, "vllm:num_requests_running") == 0
+
+    before = vllm.value(WRITTEN)
+    call = asyncio.create_task(chat.complete(prompt, Deadline.after_ms((after_s + 1) * 1_000), formatted=True))
+    await asyncio.sleep(after_s)
+    with vllm.hanging():
+        await asyncio.wait({call})
+        await asyncio.sleep(1)
+    if not isinstance(call.exception(), LlmLate):
+        return LONG_TOKENS
+    await chat.complete(replace(prompt, max_tokens=1), Deadline.after_ms(30_000), formatted=True)
+    await until(idle, 15)
+    return vllm.value(WRITTEN) - before - 1
+
+
 async def test_a_call_given_up_is_aborted_in_vllm(vllm: Server) -> None:
     items = {"type": "array", "items": {"type": "string", "maxLength": 60}, "minItems": 400}
     forced = {"type": "json_schema", "json_schema": {"name": "long", "strict": True, "schema": items}}
     prompt = Prompt("long", ({"role": "user", "content": "Write a lot."},), forced, LONG_TOKENS, 0.2, 8)
+    tried: list[float] = []
     async with connections(0, kept=False) as session:
         chat = Chat(vllm.url, MODEL, session, ExpanderMetrics())
-        before = vllm.value(TOKENS)
-        call = asyncio.create_task(chat.complete(prompt, Deadline.after_ms(3_000), formatted=True))
-
-        async def at_work() -> bool:
-            with vllm.hanging():  # a model as small as this writes so fast that vLLM answers nobody meanwhile
-                await asyncio.sleep(0.1)
-                return await asyncio.to_thread(vllm.value, "vllm:num_requests_running") == 1
-
-        await until(at_work, 2.5)
-        with vllm.hanging(), pytest.raises(LlmLate):
-            await call
-        await chat.complete(replace(prompt, max_tokens=1), Deadline.after_ms(30_000), formatted=True)
-
-        async def idle() -> bool:
-            return await asyncio.to_thread(vllm.value, "vllm:num_requests_running") == 0
-
-        await until(idle, 5)
-    assert 1 < vllm.value(TOKENS) - before < LONG_TOKENS
+        for after_s in (0.5, 1.0, 0.2, 2.0, 0.1):  # begun and not at its end: when that is, the machine says
+            tried.append(await written_for(vllm, chat, prompt, after_s))
+            if 0 < tried[-1] < LONG_TOKENS:
+                return
+    pytest.fail(f"it wrote {tried} tokens; some of {LONG_TOKENS} were to be written, and not all")
 
 
 async def test_while_it_hangs_callers_get_the_catalogue_by_their_deadlines(expander: Expander, vllm: Server) -> None:
